@@ -1,0 +1,26 @@
+//! The contract between AegisRT and a runtime that executes models: what a backend promises and who checks what.
+//!
+//! A [`RuntimeBackend`] loads an [`Artifact`] into a [`Model`], which is immutable and says what it needs
+//! ([`ModelFacts`]) before anything runs. A model opens [`Session`]s; a session is one flow of executions. The traits
+//! are object-safe: backends are chosen by name at run time, and third parties may implement them. The module
+//! [`conformance`] is the test suite that every backend instantiates.
+//!
+//! **Who checks what.** The backend checks everything about the file: existence, format, version, shapes that it
+//! cannot run. A session checks the shapes, types and lengths of the tensors of every [`Io`] before it touches them
+//! ([`Io::check`] does it for you). The caller makes sure that sessions which share a partition do not run at the same
+//! time, and calls [`Session::wait`] before it reads an output. Errors are values; a backend never panics on bad input.
+#![forbid(unsafe_code)]
+
+mod artifact;
+pub mod conformance;
+mod contract;
+mod error;
+mod facts;
+mod io;
+pub mod sim;
+
+pub use artifact::{Artifact, Digest};
+pub use contract::{Binding, Model, Progress, RuntimeBackend, SegmentIndex, Session, Stream};
+pub use error::BackendError;
+pub use facts::{DType, Dim, ModelFacts, Scratch, TensorFacts, TensorLife};
+pub use io::{Io, TensorMut, TensorRef};

@@ -1,0 +1,155 @@
+//! The answer of admission: a bound per task with its terms, or the reasons why not.
+use crate::{Nanos, Policy, TaskId};
+use alloc::vec::Vec;
+
+/// What a term of a bound stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub enum TermKind {
+    /// Release jitter of the task itself, its release overhead included.
+    Jitter,
+    /// A less urgent job that had just started and cannot be preempted (at most `C − 1`: it started before).
+    Blocking,
+    /// Jobs of another task that are served first.
+    Interference,
+    /// Earlier jobs of the same task in the same busy period.
+    EarlierJobs,
+    /// The job's own execution.
+    Execution,
+    /// Dispatch and completion overheads of the job's own segments.
+    Overhead,
+    /// Negative: how long after the start of the busy period the job arrived.
+    ArrivedLater,
+}
+
+impl TermKind {
+    /// The name in JSON and tables.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Jitter => "jitter",
+            Self::Blocking => "blocking",
+            Self::Interference => "interference",
+            Self::EarlierJobs => "earlier_jobs",
+            Self::Execution => "execution",
+            Self::Overhead => "overhead",
+            Self::ArrivedLater => "arrived_later",
+        }
+    }
+}
+
+/// One addend of a bound, in nanoseconds; only [`TermKind::ArrivedLater`] is negative.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct Term {
+    /// What it stands for.
+    pub kind: TermKind,
+    /// Who causes it, where that is another task.
+    pub by: Option<TaskId>,
+    /// How much.
+    pub ns: i64,
+}
+
+/// A worst-case response time with its derivation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct Bound {
+    /// Worst-case response time, from arrival.
+    pub wcrt: Nanos,
+    /// Which job of the busy period attains it, from 0.
+    pub job: u64,
+    /// Length of the busy period that was searched.
+    pub busy_period: Nanos,
+    /// Addends; they sum to `wcrt` exactly.
+    pub terms: Vec<Term>,
+}
+
+/// The answer for one task.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct TaskVerdict {
+    /// The task.
+    pub task: TaskId,
+    /// Its bound; `None` where no finite busy period exists.
+    pub bound: Option<Bound>,
+    /// Its relative deadline.
+    pub deadline: Nanos,
+}
+
+impl TaskVerdict {
+    /// Whether the bound exists and is within the deadline.
+    #[must_use]
+    pub fn schedulable(&self) -> bool {
+        self.bound.as_ref().is_some_and(|b| b.wcrt <= self.deadline)
+    }
+}
+
+/// Why a set is not admitted. One value a cause; together they are the witnesses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[non_exhaustive]
+pub enum Rejection {
+    /// The tasks ask for more than all of the time: ΣC/T > 1. In parts per million, rounded up.
+    Overload {
+        /// ΣC/T in parts per million.
+        utilisation_ppm: u64,
+    },
+    /// No busy period ends: the utilisation of the task and of all that is served before it is exactly 1 (or above),
+    /// and blocking or jitter never drains.
+    NoFiniteBusyPeriod {
+        /// The task without a bound.
+        task: TaskId,
+    },
+    /// A worst-case response time is above the deadline.
+    DeadlineMissed {
+        /// The task that misses.
+        task: TaskId,
+        /// Its bound.
+        wcrt: Nanos,
+        /// Its deadline.
+        deadline: Nanos,
+        /// The task whose blocking is in the bound, if one is.
+        blocked_by: Option<TaskId>,
+        /// How much of the bound that blocking is.
+        blocking: Nanos,
+    },
+    /// A busy period does not fit 62 bits of nanoseconds or the step limit of the analysis.
+    Undecided {
+        /// The task whose analysis gave up.
+        task: TaskId,
+        /// The limit on steps.
+        steps: u64,
+    },
+}
+
+/// Which test decided.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub enum Decided {
+    /// The exact worst-case response time of every task.
+    ResponseTimes,
+    /// ΣC/T > 1.
+    Utilisation,
+}
+
+/// The answer for a task set.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct Verdict {
+    /// The policy under which it holds.
+    pub policy: Policy,
+    /// Which test decided.
+    pub decided_by: Decided,
+    /// One answer a task, in the order of the set.
+    pub tasks: Vec<TaskVerdict>,
+    /// Empty exactly when the set is admitted.
+    pub rejections: Vec<Rejection>,
+}
+
+impl Verdict {
+    /// Whether every task meets every deadline in every schedule that the model allows.
+    #[must_use]
+    pub fn admitted(&self) -> bool {
+        self.rejections.is_empty()
+    }
+}

@@ -1,0 +1,1 @@
+//! Admission: which test decides, and the answer with its derivation.

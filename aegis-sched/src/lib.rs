@@ -1,0 +1,4 @@
+//! Profiles, analyses, admission, the pure scheduler, the dispatcher and the simulator.
+#![forbid(unsafe_code)]
+
+pub mod analysis;
