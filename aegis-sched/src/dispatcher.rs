@@ -1,0 +1,191 @@
+//! The dispatcher of one partition: tells the scheduler what happens, carries its decisions out, records both.
+//!
+//! The dispatcher is the thread that calls [`run`]. It never calls a backend: one worker thread executes segments, and
+//! the two talk through two single-slot queues and the operating system's park and unpark. From the first release to
+//! the last retirement neither side allocates or takes a lock.
+use crate::{State, step};
+use aegis_core::{Action, Clock, Decision, Event, Fault, JobId, Nanos, Outcome, Rng, TaskId, TaskSet};
+use aegis_trace::{Body, Recorder};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
+/// When a task's jobs arrive during a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Law {
+    /// First arrival after the start of the run.
+    pub offset: Nanos,
+    /// Later arrivals come up to half a period later than they may, at random; otherwise exactly every period.
+    pub sporadic: bool,
+    /// Unfinished jobs held at a time; a release above that is refused and recorded.
+    pub queue: u32,
+}
+
+/// What a run does.
+#[derive(Debug)]
+pub struct Run<'a> {
+    /// The admitted tasks.
+    pub set: &'a TaskSet,
+    /// One a task.
+    pub laws: &'a [Law],
+    /// No job arrives at or after this instant of `clock`.
+    pub until: Nanos,
+    /// Seed of the sporadic gaps.
+    pub seed: u64,
+    /// Set it from another thread to stop releasing jobs; what was released is finished.
+    pub stop: &'a AtomicBool,
+}
+
+/// Executes segments, on the worker thread.
+pub trait Executor: Send {
+    /// Executes one segment to its end.
+    ///
+    /// # Errors
+    /// The fault that voids the job's result.
+    fn execute(&mut self, job: JobId, segment: u16) -> Result<(), Fault>;
+
+    /// Judges how long a segment took; a fault here is recorded but does not void the result.
+    ///
+    /// # Errors
+    /// The fault that the duration is.
+    fn judge(&mut self, job: JobId, used: Nanos) -> Result<(), Fault>;
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Order {
+    job: JobId,
+    segment: u16,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Report {
+    job: JobId,
+    outcome: Outcome,
+}
+
+/// Runs the system until `run.until` or `run.stop`, then finishes what was released. Returns the executor and the two
+/// recorders: the dispatcher's, which holds every (event, decision), and the worker's, which holds starts, ends and
+/// faults.
+///
+/// # Panics
+/// If the worker thread panics outside the executor's own boundary, which is a defect of AegisRT.
+pub fn run<E: Executor>(
+    run: &Run<'_>,
+    clock: &impl Clock,
+    executor: E,
+    mut dispatcher: Recorder,
+    worker: Recorder,
+) -> (E, Recorder, Recorder) {
+    let (mut orders, orders_end) = rtrb::RingBuffer::new(1);
+    let (reports_end, mut reports) = rtrb::RingBuffer::new(1);
+    let this = thread::current();
+    thread::scope(|scope| {
+        let handle = thread::Builder::new()
+            .name("aegis-worker".to_owned())
+            .spawn_scoped(scope, || work(clock, executor, worker, orders_end, reports_end, &this))
+            .expect("the system can start one more thread");
+        let mut order = |order: Order| {
+            orders.push(order).expect("the scheduler starts a segment only after the last one ended");
+            handle.thread().unpark();
+        };
+        dispatch(run, clock, &mut dispatcher, &mut order, &mut reports);
+        drop(orders);
+        handle.thread().unpark();
+        let (executor, worker) = handle.join().expect("the worker does not panic");
+        (executor, dispatcher, worker)
+    })
+}
+
+fn dispatch(
+    run: &Run<'_>,
+    clock: &impl Clock,
+    recorder: &mut Recorder,
+    order: &mut impl FnMut(Order),
+    reports: &mut rtrb::Consumer<Report>,
+) {
+    let queues: Vec<u32> = run.laws.iter().map(|law| law.queue).collect();
+    let mut state = State::new(run.set, &queues);
+    let mut arrivals: Vec<Nanos> = run.laws.iter().map(|law| law.offset).collect();
+    let mut released = vec![0u64; arrivals.len()];
+    let mut rng = Rng::new(run.seed);
+    let mut stopping = false;
+    loop {
+        // First what has ended, then the clock: an end is never recorded earlier than it was.
+        let report = reports.pop().ok();
+        let now = clock.now();
+        let mut told = false;
+        if let Some(Report { job, outcome }) = report {
+            tell(&mut state, recorder, now, Event::Finish { job, outcome });
+            told = true;
+        }
+        // Then everything that has arrived by now, so that it competes in the decision below.
+        for (i, task) in run.set.tasks().iter().enumerate() {
+            while !stopping && arrivals[i] <= now && arrivals[i] < run.until {
+                let job = JobId { task: TaskId::from(i), seq: released[i] };
+                tell(&mut state, recorder, now, Event::Release { job, arrival: arrivals[i] });
+                told = true;
+                released[i] += 1;
+                let late = if run.laws[i].sporadic { rng.between(0, task.period.0 / 2) } else { 0 };
+                arrivals[i] = arrivals[i].saturating_add(task.period).saturating_add(Nanos(late));
+            }
+        }
+        // Finally one decision on all of it.
+        if told
+            && let Action::Start { job, segment } = tell(&mut state, recorder, now, Event::Dispatch).action
+        {
+            order(Order { job, segment });
+        }
+        let next = arrivals.iter().copied().min().unwrap_or(Nanos::MAX);
+        if !stopping && (next >= run.until || run.stop.load(Ordering::Relaxed)) {
+            stopping = true;
+            recorder.record(now, Body::Stopping);
+        }
+        if stopping && state.quiet() {
+            return;
+        }
+        if reports.is_empty() {
+            // A report that comes between this check and the sleep leaves a token, and park returns at once.
+            if stopping {
+                thread::park();
+            } else {
+                thread::park_timeout(next.saturating_sub(clock.now()).to_std());
+            }
+        }
+    }
+}
+
+fn tell(state: &mut State, recorder: &mut Recorder, now: Nanos, event: Event) -> Decision {
+    let decision = step(state, now, event);
+    recorder.record(now, Body::Step { event, decision });
+    decision
+}
+
+fn work<E: Executor>(
+    clock: &impl Clock,
+    mut executor: E,
+    mut recorder: Recorder,
+    mut orders: rtrb::Consumer<Order>,
+    mut reports: rtrb::Producer<Report>,
+    dispatcher: &thread::Thread,
+) -> (E, Recorder) {
+    loop {
+        let Ok(Order { job, segment }) = orders.pop() else {
+            if orders.is_abandoned() {
+                return (executor, recorder);
+            }
+            thread::park();
+            continue;
+        };
+        let start = clock.now();
+        recorder.record(start, Body::Started { job, segment });
+        let executed = executor.execute(job, segment);
+        let end = clock.now();
+        let outcome = if executed.is_ok() { Outcome::Completed } else { Outcome::Faulted };
+        recorder.record(end, Body::Ended { job, segment, outcome });
+        let used = end.saturating_sub(start);
+        for fault in [executed.err(), executor.judge(job, used).err()].into_iter().flatten() {
+            recorder.record(end, Body::Fault { task: job.task, job: Some(job), fault });
+        }
+        reports.push(Report { job, outcome }).expect("one report for each order");
+        dispatcher.unpark();
+    }
+}

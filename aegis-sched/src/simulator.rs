@@ -1,0 +1,85 @@
+//! A discrete-event simulator of one partition: virtual time around the same [`step`] that drives the device.
+use crate::{State, step};
+use aegis_core::{Action, Decision, Event, JobId, Nanos, Outcome, TaskId, TaskSet, Why};
+
+/// When a job arrives and when it is released.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Arrival {
+    /// When it arrives; its deadline counts from here.
+    pub arrival: Nanos,
+    /// When the scheduler sees it; not before `arrival`, and not before the task's previous release.
+    pub release: Nanos,
+}
+
+/// What the simulated world does.
+pub trait Workload {
+    /// The next job of `task`, or `None` when it has no more.
+    fn next(&mut self, task: TaskId) -> Option<Arrival>;
+
+    /// How long a segment of a job takes.
+    fn execution(&mut self, job: JobId, segment: u16) -> Nanos;
+}
+
+/// What happened to the jobs of one task.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct TaskOutcome {
+    /// Jobs released.
+    pub jobs: u64,
+    /// Jobs that ended after their deadline.
+    pub missed: u64,
+    /// Jobs refused because the task's queue was full.
+    pub refused: u64,
+    /// The longest response time.
+    pub worst: Nanos,
+}
+
+/// Runs `workload` to its end and returns what happened to each task. Every (now, event, decision) is shown to
+/// `observe` in order, which is what a trace records.
+pub fn simulate(
+    set: &TaskSet,
+    queues: &[u32],
+    workload: &mut impl Workload,
+    mut observe: impl FnMut(Nanos, Event, Decision),
+) -> Vec<TaskOutcome> {
+    let n = set.tasks().len();
+    let mut outcomes = vec![TaskOutcome::default(); n];
+    let mut upcoming: Vec<Option<Arrival>> = (0..n).map(|i| workload.next(TaskId::from(i))).collect();
+    let mut state = State::new(set, queues);
+    let mut ends: Option<(Nanos, JobId)> = None;
+    let mut tell = |state: &mut State, now, event| {
+        let decision = step(state, now, event);
+        observe(now, event, decision);
+        decision
+    };
+    loop {
+        let released = upcoming.iter().flatten().map(|a| a.release).min();
+        let Some(now) = released.into_iter().chain(ends.map(|(end, _)| end)).min() else {
+            return outcomes;
+        };
+        if let Some((_, job)) = ends.take_if(|(end, _)| *end == now) {
+            let decision = tell(&mut state, now, Event::Finish { job, outcome: Outcome::Completed });
+            let outcome = &mut outcomes[job.task.index()];
+            match decision.why {
+                Why::DeadlineMet { response, .. } => outcome.worst = outcome.worst.max(response),
+                Why::DeadlineMissed { response, .. } => {
+                    outcome.worst = outcome.worst.max(response);
+                    outcome.missed += 1;
+                }
+                _ => {}
+            }
+        }
+        for (i, outcome) in outcomes.iter_mut().enumerate() {
+            while let Some(Arrival { arrival, .. }) = upcoming[i].take_if(|a| a.release == now) {
+                let job = JobId { task: TaskId::from(i), seq: outcome.jobs };
+                let decision = tell(&mut state, now, Event::Release { job, arrival });
+                outcome.jobs += 1;
+                outcome.refused += u64::from(decision.action == Action::Refuse);
+                upcoming[i] = workload.next(job.task);
+            }
+        }
+        let decision = tell(&mut state, now, Event::Dispatch);
+        if let Action::Start { job, segment } = decision.action {
+            ends = Some((now + workload.execution(job, segment), job));
+        }
+    }
+}
