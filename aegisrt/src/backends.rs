@@ -1,0 +1,92 @@
+//! Which backends this build has, and opening them by the name that a system file gives.
+use aegis_backend::sim::SimBackend;
+use aegis_backend::{BackendError, RuntimeBackend};
+use aegis_core::DeviceSpec;
+use std::collections::BTreeMap;
+
+/// Backends that were opened, by name; each is opened when it is first asked for.
+#[derive(Default)]
+pub struct Backends(BTreeMap<String, Box<dyn RuntimeBackend>>);
+
+impl std::fmt::Debug for Backends {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_set().entries(self.0.keys()).finish()
+    }
+}
+
+/// A backend that cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum NoBackend {
+    /// The name is not one of a backend.
+    #[error("unknown backend `{name}`; this build knows {}", known.join(", "))]
+    Unknown {
+        /// The name.
+        name: String,
+        /// The names that are known.
+        known: Vec<&'static str>,
+    },
+    /// The backend exists but was left out of this build.
+    #[error("backend `{name}` is not in this build; rebuild with `cargo build --features {name}`")]
+    NotBuilt {
+        /// The name.
+        name: String,
+    },
+    /// The backend is in this build and refuses.
+    #[error(transparent)]
+    Refused(#[from] BackendError),
+}
+
+impl Backends {
+    /// Adds a backend under its own name, in place of a built-in one of that name.
+    pub fn add(&mut self, backend: Box<dyn RuntimeBackend>) {
+        self.0.insert(backend.name().to_owned(), backend);
+    }
+
+    /// The backend of that name; a built-in one is opened on first use.
+    ///
+    /// # Errors
+    /// [`NoBackend`] says why it cannot be used and what to do.
+    pub fn get(&mut self, name: &str, device: &DeviceSpec, seed: u64) -> Result<&dyn RuntimeBackend, NoBackend> {
+        if !self.0.contains_key(name) {
+            self.0.insert(name.to_owned(), open(name, device, seed)?);
+        }
+        Ok(self.0[name].as_ref())
+    }
+}
+
+/// The names that [`open`] understands, in the order of preference.
+pub const NAMES: [&str; 5] = ["rten", "ort", "sim", "trt", "tvm"];
+
+fn open(name: &str, device: &DeviceSpec, seed: u64) -> Result<Box<dyn RuntimeBackend>, NoBackend> {
+    let _ = device;
+    match name {
+        "sim" => Ok(Box::new(SimBackend::new(seed))),
+        #[cfg(feature = "rten")]
+        "rten" => Ok(Box::new(aegis_backend_rten::RtenBackend::new())),
+        #[cfg(feature = "ort")]
+        "ort" => {
+            let path = device.ort_library.as_deref().map(std::path::Path::new);
+            Ok(Box::new(aegis_backend_ort::OrtBackend::find(path)?))
+        }
+        #[cfg(feature = "trt")]
+        "trt" => Err(NoBackend::Refused(probed_only("trt", aegis_backend_trt::probe().map(|l| format!("{l:?}"))))),
+        #[cfg(feature = "tvm")]
+        "tvm" => Err(NoBackend::Refused(probed_only("tvm", aegis_backend_tvm::probe().map(|l| format!("{l:?}"))))),
+        known if NAMES.contains(&known) => Err(NoBackend::NotBuilt { name: known.to_owned() }),
+        _ => Err(NoBackend::Unknown { name: name.to_owned(), known: NAMES.to_vec() }),
+    }
+}
+
+/// The answer of a backend that can be found but cannot execute yet.
+#[cfg(any(feature = "trt", feature = "tvm"))]
+fn probed_only(backend: &'static str, probe: Result<String, BackendError>) -> BackendError {
+    match probe {
+        Err(error) => error,
+        Ok(found) => BackendError::Unavailable {
+            backend,
+            why: format!("its library is here ({found}), but executing through it is not built yet"),
+            remedy: "use `rten` or `ort`".to_owned(),
+        },
+    }
+}

@@ -1,0 +1,313 @@
+//! The command line: what can be asked, and the help that teaches it.
+use crate::command;
+use crate::output::{Format, Output};
+use aegis_core::{Bytes, Nanos, Policy};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
+
+/// Runs many models on one device, predictably: proves that they fit, plans their memory, runs them one at a time,
+/// and explains every slow job.
+///
+/// Start with `aegis demo`, then `aegis init my-system` and `aegis run my-system/system.toml`.
+#[derive(Debug, Parser)]
+#[command(name = "aegis", version, max_term_width = 100, after_help = EXIT_CODES)]
+struct Cli {
+    /// How answers are printed; JSON carries `schema_version`
+    #[arg(long, value_enum, default_value_t = Format::Text, global = true)]
+    format: Format,
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXIT_CODES: &str =
+    "Exit codes: 0 ok, 1 the run failed, 2 bad input, 3 not admitted or a deadline was missed.";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Shows the whole job on five real models, from file to explanation (about a minute)
+    Demo(DemoArgs),
+    /// Writes a system file and five models to start from
+    Init(InitArgs),
+    /// Checks a system file and loads its models; errors point at the line
+    Check(SystemArgs),
+    /// Shows what a model file needs: inputs, outputs, weights, scratch
+    Inspect(InspectArgs),
+    /// Measures the WCET of every model, or certifies given samples
+    Profile(ProfileArgs),
+    /// Proves that every deadline is met, or says which one is not and why
+    Admit(AdmitArgs),
+    /// Plans the memory of all models together, or places given buffers
+    Plan(PlanArgs),
+    /// Runs a system: load, profile, admit, plan, run, report
+    Run(RunArgs),
+    /// Runs the scheduler in virtual time, admitted or not
+    Simulate(SimulateArgs),
+    /// Says where the time of a job went
+    Explain(ExplainArgs),
+    /// Steps the scheduler through a trace again and compares every decision
+    Replay(ReplayArgs),
+    /// Lists what a trace says
+    Trace(TraceArgs),
+    /// Shows what this machine can do, and what cannot be used on it and why
+    Doctor,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DemoArgs {
+    /// Where models, system file and trace are kept [default: the user's cache folder]
+    #[arg(long)]
+    pub folder: Option<PathBuf>,
+    /// How long the system runs
+    #[arg(long, default_value = "10 s")]
+    pub duration: Nanos,
+    /// Backend that executes the models
+    #[arg(long, default_value = "rten")]
+    pub backend: String,
+    /// Seed of everything random
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct InitArgs {
+    /// Folder to write into; made if absent
+    #[arg(default_value = ".")]
+    pub folder: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SystemArgs {
+    /// The system file
+    pub system: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct InspectArgs {
+    /// The model file
+    pub model: PathBuf,
+    /// Backend that loads it
+    #[arg(long, default_value = "rten")]
+    pub backend: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ProfileArgs {
+    /// The system file whose models are measured
+    #[arg(required_unless_present = "samples", conflicts_with = "samples")]
+    pub system: Option<PathBuf>,
+    /// Execution times to certify instead: a file with one time in ns per line
+    #[arg(long, value_name = "FILE")]
+    pub samples: Option<PathBuf>,
+    /// At most this fraction of jobs may exceed the bound [default: 0.0001 for --samples, else the system file's]
+    #[arg(long, value_name = "P")]
+    pub exceedance: Option<f64>,
+    /// Confidence of that claim [default: 0.95 for --samples, else the system file's]
+    #[arg(long, value_name = "C")]
+    pub confidence: Option<f64>,
+    /// Seed of the order in which models are measured
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum PolicyArg {
+    #[value(alias = "edf")]
+    NpEdf,
+    #[value(aliases = ["fixed-priority", "dm", "rm"])]
+    NpFp,
+    #[value(alias = "np-fifo")]
+    Fifo,
+}
+
+impl From<PolicyArg> for Policy {
+    fn from(policy: PolicyArg) -> Self {
+        match policy {
+            PolicyArg::NpEdf => Self::Edf,
+            PolicyArg::NpFp => Self::FixedPriority,
+            PolicyArg::Fifo => Self::Fifo,
+        }
+    }
+}
+
+/// A system file or a task set without models.
+#[derive(Debug, Args)]
+pub(crate) struct TasksArgs {
+    /// The system file; models without a stated `wcet` are measured first, once
+    #[arg(required_unless_present = "tasks", conflicts_with = "tasks")]
+    pub system: Option<PathBuf>,
+    /// A task set in JSON instead: {"policy":"np-edf|np-fp|fifo","tasks":[{"name","c_ns"|"segments_ns","t_ns","d_ns",
+    /// "j_ns","priority"}]}
+    #[arg(long, value_name = "FILE")]
+    pub tasks: Option<PathBuf>,
+    /// Another policy than the file's
+    #[arg(long, value_enum)]
+    pub policy: Option<PolicyArg>,
+    /// Seed of everything random
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AdmitArgs {
+    #[command(flatten)]
+    pub tasks: TasksArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PlanArgs {
+    /// The system file whose models are planned
+    #[arg(required_unless_present = "buffers", conflicts_with = "buffers")]
+    pub system: Option<PathBuf>,
+    /// Buffers to place instead: CSV `id,lower,upper,size[,alignment][,gaps]`, lifetimes half-open
+    #[arg(long, value_name = "FILE")]
+    pub buffers: Option<PathBuf>,
+    /// What may be used at most: bytes, or a quantity such as "8 MiB"
+    #[arg(long, value_parser = bytes_or_number, requires = "buffers")]
+    pub capacity: Option<Bytes>,
+}
+
+fn bytes_or_number(text: &str) -> Result<Bytes, String> {
+    match text.parse::<u64>() {
+        Ok(bytes) => Ok(Bytes(bytes)),
+        Err(_) => text.parse::<Bytes>().map_err(|error| error.to_string()),
+    }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RunArgs {
+    /// The system file
+    pub system: PathBuf,
+    /// How long jobs are released; what was released is finished
+    #[arg(long, default_value = "5 s")]
+    pub duration: Nanos,
+    /// Where the trace is written [default: beside the system file]
+    #[arg(long, value_name = "FILE")]
+    pub trace: Option<PathBuf>,
+    /// Seed of everything random
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum, PartialEq, Eq)]
+pub(crate) enum ExecutionArg {
+    /// Every segment takes its WCET
+    Wcet,
+    /// Half of the segments end early, at random
+    Random,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SimulateArgs {
+    #[command(flatten)]
+    pub tasks: TasksArgs,
+    /// How long jobs are released, in virtual time
+    #[arg(long, default_value = "10 s")]
+    pub duration: Nanos,
+    /// First arrival of a task, as in `lidar=1ms`; may be repeated [default: the system file's offset, else 0]
+    #[arg(long, value_name = "TASK=TIME", value_parser = offset)]
+    pub offset: Vec<(String, Nanos)>,
+    /// How long segments take
+    #[arg(long, value_enum, default_value_t = ExecutionArg::Wcet)]
+    pub execution: ExecutionArg,
+    /// Release so many jobs in the patterns that hurt most, instead of periodically
+    #[arg(long, value_name = "JOBS", conflicts_with_all = ["offset", "duration"])]
+    pub adversarial: Option<u64>,
+    /// Writes the decisions as a trace for explain, replay and trace
+    #[arg(long, value_name = "FILE")]
+    pub trace: Option<PathBuf>,
+}
+
+fn offset(text: &str) -> Result<(String, Nanos), String> {
+    let (task, time) = text.split_once('=').ok_or("write TASK=TIME, as in lidar=1ms")?;
+    Ok((task.to_owned(), time.parse().map_err(|error: aegis_core::QuantityError| error.to_string())?))
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ExplainArgs {
+    /// The trace
+    pub trace: PathBuf,
+    /// The job, as in camera#118 [default: the jobs that came closest to their deadline]
+    pub job: Option<String>,
+    /// How many jobs, worst first
+    #[arg(long, default_value_t = 3, value_name = "K")]
+    pub worst: usize,
+    #[command(flatten)]
+    pub window: WindowArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct WindowArgs {
+    /// From this instant on: UTC as in 14:23:45.1, or time since the trace began as in "1.5 s"
+    #[arg(long, value_name = "TIME")]
+    pub from: Option<String>,
+    /// Before this instant
+    #[arg(long, value_name = "TIME")]
+    pub to: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ReplayArgs {
+    /// The trace
+    pub trace: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TraceArgs {
+    #[command(subcommand)]
+    pub command: TraceCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum TraceCommand {
+    /// Who recorded what, when, under which conditions, and whether anything is missing
+    Info {
+        /// The trace
+        trace: PathBuf,
+    },
+    /// The records of a model, a job or a time
+    Query {
+        /// The trace
+        trace: PathBuf,
+        /// Only records that concern this task's model
+        #[arg(long, value_name = "TASK")]
+        model: Option<String>,
+        /// Only records that concern this job, as in camera#118
+        #[arg(long)]
+        job: Option<String>,
+        /// At most so many records
+        #[arg(long, default_value_t = 1000)]
+        limit: usize,
+        #[command(flatten)]
+        window: WindowArgs,
+    },
+}
+
+/// Parses the command line, does what it says and returns the exit code.
+#[must_use]
+pub fn main() -> u8 {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version are answers; everything else is bad input.
+            let _ = error.print();
+            return if error.use_stderr() { 2 } else { 0 };
+        }
+    };
+    let output = Output::new(cli.format);
+    let result = match &cli.command {
+        Command::Demo(args) => command::demo::run(args, &output),
+        Command::Init(args) => command::init::run(args, &output),
+        Command::Check(args) => command::check::run(args, &output),
+        Command::Inspect(args) => command::inspect::run(args, &output),
+        Command::Profile(args) => command::profile::run(args, &output),
+        Command::Admit(args) => command::admit::run(args, &output),
+        Command::Plan(args) => command::plan::run(args, &output),
+        Command::Run(args) => command::run::run(args, &output),
+        Command::Simulate(args) => command::simulate::run(args, &output),
+        Command::Explain(args) => command::explain::run(args, &output),
+        Command::Replay(args) => command::replay::run(args, &output),
+        Command::Trace(args) => command::trace::run(args, &output),
+        Command::Doctor => command::doctor::run(&output),
+    };
+    result.unwrap_or_else(|error| output.error(&error))
+}

@@ -1,0 +1,105 @@
+//! `aegis admit`: the verdict with its bounds and terms, or the witnesses and what would fit.
+use super::{NOT_ADMITTED, profile};
+use crate::backends::Backends;
+use crate::cli::{AdmitArgs, TasksArgs};
+use crate::output::{Output, table};
+use crate::{Error, SystemFile, runtime, tasks_json};
+use aegis_core::{TaskSet, TermKind, Verdict};
+use aegis_sched::analysis::admit;
+use aegis_sched::analysis::remedy::{Remedy, remedies};
+use std::fmt::Write;
+
+pub(crate) fn run(args: &AdmitArgs, output: &Output) -> Result<u8, Error> {
+    let (set, _) = task_set(&args.tasks, output)?;
+    let verdict = admit(&set);
+    let remedies = remedies(&set, &verdict);
+    output.answer(
+        || text(&set, &verdict, &remedies),
+        || tasks_json::verdict(&set, &verdict, &remedies),
+    );
+    Ok(if verdict.admitted() { 0 } else { NOT_ADMITTED })
+}
+
+/// The tasks that the arguments name, with their WCETs, and the system file if they come from one.
+pub(crate) fn task_set(args: &TasksArgs, output: &Output) -> Result<(TaskSet, Option<SystemFile>), Error> {
+    let policy = args.policy.map(Into::into);
+    if let Some(path) = &args.tasks {
+        return Ok((tasks_json::open(path, policy)?, None));
+    }
+    let path = args.system.as_ref().ok_or_else(|| Error::Argument("state a system file or --tasks FILE".to_owned()))?;
+    let file = SystemFile::open(path)?;
+    let wcets = profile::wcets(&file, &mut Backends::default(), None, args.seed, output)?;
+    let set = runtime::task_set(&file, &wcets)?;
+    let set = policy.map_or_else(|| set.clone(), |policy| set.with_policy(policy));
+    Ok((set, Some(file)))
+}
+
+/// The verdict for people.
+pub(crate) fn text(set: &TaskSet, verdict: &Verdict, remedies: &[Remedy]) -> String {
+    let rows = verdict.tasks.iter().zip(set.tasks()).map(|(answer, task)| {
+        let (bound, slack, terms) = match &answer.bound {
+            None => ("none".to_owned(), "-".to_owned(), "no busy period ends".to_owned()),
+            Some(bound) => {
+                let slack = match task.deadline.checked_sub(bound.wcrt) {
+                    Some(slack) => format!("{slack:.3}"),
+                    None => format!("-{:.3}", bound.wcrt - task.deadline),
+                };
+                (format!("{:.3}", bound.wcrt), slack, terms(set, &bound.terms))
+            }
+        };
+        let mark = if answer.schedulable() { "meets" } else { "MISSES" };
+        vec![
+            task.name.clone(),
+            mark.to_owned(),
+            format!("{:.3}", task.wcet()),
+            task.period.to_string(),
+            task.deadline.to_string(),
+            bound,
+            slack,
+            terms,
+        ]
+    });
+    let header = ["task", "", "WCET", "period", "deadline", "bound", "slack", "bound is"];
+    let mut out = String::new();
+    let word = if verdict.admitted() { "ADMITTED" } else { "REJECTED" };
+    let _ = writeln!(out, "{word} under {}: {}", verdict.policy, meaning(verdict));
+    out.push_str(&table(&header, 2, rows));
+    for reason in &verdict.rejections {
+        let _ = write!(out, "\n  because {}", reason.sentence(set));
+    }
+    for remedy in remedies {
+        let _ = write!(out, "\n  would fit: {}", remedy.sentence(set));
+    }
+    out
+}
+
+fn meaning(verdict: &Verdict) -> &'static str {
+    if verdict.admitted() {
+        "every job meets its deadline, whatever the release times and however early jobs end"
+    } else {
+        "some legal release pattern makes a job miss its deadline"
+    }
+}
+
+fn terms(set: &TaskSet, terms: &[aegis_core::Term]) -> String {
+    let mut out = String::new();
+    for term in terms {
+        let amount = aegis_core::Nanos(term.ns.unsigned_abs());
+        let sign = match (term.ns < 0, out.is_empty()) {
+            (true, _) => " - ",
+            (false, true) => "",
+            (false, false) => " + ",
+        };
+        let by = term.by.and_then(|id| set.get(id)).map(|t| t.name.as_str());
+        let what = match (term.kind, by) {
+            (TermKind::Blocking, Some(by)) => format!("blocked by {by}"),
+            (TermKind::Interference, Some(by)) => format!("behind {by}"),
+            (TermKind::EarlierJobs, _) => "own earlier jobs".to_owned(),
+            (TermKind::Execution, _) => "own".to_owned(),
+            (TermKind::ArrivedLater, _) => "arrived later".to_owned(),
+            (kind, _) => kind.name().to_owned(),
+        };
+        let _ = write!(out, "{sign}{amount:.3} {what}");
+    }
+    out
+}

@@ -1,0 +1,19 @@
+//! The commands, one file each. Every command returns its exit code, or the error that has one.
+pub(crate) mod admit;
+pub(crate) mod check;
+pub(crate) mod demo;
+pub(crate) mod doctor;
+pub(crate) mod explain;
+pub(crate) mod init;
+pub(crate) mod inspect;
+pub(crate) mod plan;
+pub(crate) mod profile;
+pub(crate) mod replay;
+pub(crate) mod run;
+pub(crate) mod simulate;
+pub(crate) mod trace;
+
+/// A deadline was missed, or the system is not admitted.
+pub(crate) const NOT_ADMITTED: u8 = 3;
+/// Something ran and failed.
+pub(crate) const FAILED: u8 = 1;

@@ -1,0 +1,117 @@
+//! What can end a command or a run early, and the exit code that says which kind it is.
+use crate::backends::NoBackend;
+use crate::diagnostic::SourceError;
+use aegis_core::{Nanos, TaskSet, Verdict};
+use std::path::PathBuf;
+
+/// Why a stage did not succeed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A file that the user wrote is not what it should be.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    /// An argument is not what it should be.
+    #[error("{0}")]
+    Argument(String),
+    /// A runtime that the system needs cannot be used on this machine.
+    #[error("task `{task}`: {source}")]
+    Backend {
+        /// The task that needs it.
+        task: String,
+        /// Why not.
+        source: NoBackend,
+    },
+    /// A model exceeds its budget or failed while it was opened or measured.
+    #[error("task `{task}`: {source}")]
+    Context {
+        /// The task.
+        task: String,
+        /// What happened.
+        source: aegis_context::ContextError,
+    },
+    /// The measured executions do not support the claim that the system asks for.
+    #[error("task `{task}`: no WCET: {source}")]
+    NoWcet {
+        /// The task.
+        task: String,
+        /// Why not.
+        source: aegis_sched::profile::Refusal,
+    },
+    /// The measured WCET is above the compute budget.
+    #[error(
+        "task `{task}`: its measured WCET {wcet} is above its compute budget {budget}; \
+         raise the budget or make the model faster"
+    )]
+    BudgetTooSmall {
+        /// The task.
+        task: String,
+        /// The measured WCET, margin included.
+        wcet: Nanos,
+        /// The stated budget.
+        budget: Nanos,
+    },
+    /// The models together need more memory than the device has.
+    #[error("{0}")]
+    Memory(aegis_memory::PlanError),
+    /// The system is not admitted.
+    #[error("{}", sentences(.verdict, .set))]
+    NotAdmitted {
+        /// The tasks with their WCETs.
+        set: Box<TaskSet>,
+        /// The verdict with its witnesses.
+        verdict: Box<Verdict>,
+    },
+    /// A trace cannot be written or read.
+    #[error(transparent)]
+    Trace(#[from] aegis_trace::TraceError),
+    /// A file cannot be written.
+    #[error("cannot write {}: {source}", path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+}
+
+impl Error {
+    /// 1 run failed, 2 bad input, 3 not admitted or a deadline missed.
+    #[must_use]
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Source(_)
+            | Self::Argument(_)
+            | Self::Backend { source: NoBackend::Unknown { .. } | NoBackend::NotBuilt { .. }, .. } => 2,
+            Self::NotAdmitted { .. }
+            | Self::NoWcet { .. }
+            | Self::BudgetTooSmall { .. }
+            | Self::Memory(_) => 3,
+            Self::Context { source, .. } if source.is_budget() => 3,
+            Self::Trace(error) if error.is_bad_input() => 2,
+            Self::Context { .. } | Self::Backend { .. } | Self::Trace(_) | Self::Write { .. } => 1,
+        }
+    }
+
+    /// A stable word for the kind of error, in JSON.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Source(_) => "bad_file",
+            Self::Argument(_) => "bad_argument",
+            Self::Backend { .. } => "backend_unavailable",
+            Self::Context { .. } => "model_failed",
+            Self::NoWcet { .. } => "no_wcet",
+            Self::BudgetTooSmall { .. } => "budget_too_small",
+            Self::Memory(_) => "out_of_memory",
+            Self::NotAdmitted { .. } => "not_admitted",
+            Self::Trace(_) => "trace",
+            Self::Write { .. } => "cannot_write",
+        }
+    }
+}
+
+fn sentences(verdict: &Verdict, set: &TaskSet) -> String {
+    let reasons: Vec<String> = verdict.rejections.iter().map(|r| r.sentence(set)).collect();
+    format!("not admitted under {}: {}", verdict.policy, reasons.join("; "))
+}

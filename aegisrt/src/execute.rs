@@ -1,0 +1,158 @@
+//! Running an admitted system: contexts behind the worker, every decision into the trace.
+use crate::load::Loaded;
+use crate::measure::Wcet;
+use crate::{Error, SystemFile};
+use aegis_backend::Stream;
+use aegis_context::ExecutionContext;
+use aegis_core::{Bytes, Clock, Fault, JobId, MonotonicClock, Nanos, TaskId, TaskSet, Verdict};
+use aegis_memory::{RegionKind, SystemPlan};
+use aegis_sched::dispatcher::{self, Executor, Law, Run};
+use aegis_trace::{Body, Collector, Header, ModelNote, Purpose, recorder};
+use std::path::Path;
+use std::sync::atomic::AtomicBool;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// Records that a ring holds. A run writes at most four a job to each of its two rings and the collector empties them
+/// every few milliseconds, so this bridges a stall of seconds at a thousand jobs a second.
+const RING: usize = 1 << 14;
+
+/// What one run does, besides what the system file says.
+#[derive(Debug)]
+pub struct RunOptions<'a> {
+    /// How long jobs are released.
+    pub duration: Nanos,
+    /// Where the trace is written.
+    pub trace: &'a Path,
+    /// Seed of the sporadic gaps and of simulated models.
+    pub seed: u64,
+    /// Set from another thread to stop early; what was released is finished.
+    pub stop: &'a AtomicBool,
+}
+
+/// What the run stands on: computed before it, recorded into its trace.
+#[derive(Debug)]
+pub struct Grounds<'a> {
+    /// The admitted tasks.
+    pub set: &'a TaskSet,
+    /// Their WCETs, with evidence.
+    pub wcets: &'a [Wcet],
+    /// Their bounds.
+    pub verdict: &'a Verdict,
+    /// The memory plan.
+    pub plan: &'a SystemPlan,
+}
+
+struct Contexts {
+    contexts: Vec<ExecutionContext>,
+    charged: Vec<Nanos>,
+}
+
+impl Executor for Contexts {
+    fn execute(&mut self, job: JobId, _segment: u16) -> Result<(), Fault> {
+        self.contexts[job.task.index()].run_job(&Stream::Host).map_err(|error| error.fault())
+    }
+
+    fn judge(&mut self, job: JobId, used: Nanos) -> Result<(), Fault> {
+        aegis_context::check_compute(self.charged[job.task.index()], used)
+    }
+}
+
+/// Runs the system and writes its trace; returns when everything released has finished.
+///
+/// # Errors
+/// [`Error::Trace`] if the trace cannot be written.
+pub fn execute(
+    file: &SystemFile,
+    loaded: Vec<Loaded>,
+    grounds: &Grounds<'_>,
+    options: &RunOptions<'_>,
+) -> Result<aegis_trace::Totals, Error> {
+    let tasks = file.spec.tasks();
+    let laws: Vec<Law> =
+        tasks.iter().map(|t| Law { offset: t.offset, sporadic: t.sporadic, queue: t.queue }).collect();
+    let notes = loaded.iter().map(|m| ModelNote {
+        task: m.task.clone(),
+        backend: m.backend.to_owned(),
+        version: m.runtime.clone(),
+        digest: m.digest.to_string(),
+        file: m.file.display().to_string(),
+    });
+    let clock = MonotonicClock::start();
+    let header = Header {
+        created_unix_ns: unix_now(),
+        clock: "monotonic".to_owned(),
+        program: concat!("aegis ", env!("CARGO_PKG_VERSION")).to_owned(),
+        spec_digest: blake3::hash(file.text.as_bytes()).to_hex().to_string(),
+        seed: Some(options.seed),
+        set: grounds.set.clone(),
+        queues: laws.iter().map(|law| law.queue).collect(),
+        models: notes.collect(),
+        host: crate::profiles::host(),
+    };
+    let (mut first, first_tap) = recorder(RING);
+    let (second, second_tap) = recorder(RING);
+    let collector = Collector::create(options.trace, &header, vec![first_tap, second_tap])?;
+    for body in preamble(&loaded, grounds) {
+        first.record(clock.now(), body);
+    }
+    let contexts = Contexts {
+        contexts: loaded.into_iter().map(|m| m.context).collect(),
+        charged: grounds.wcets.iter().map(|w| w.charged).collect(),
+    };
+    // Offsets count from here: loading, planning and this preamble are over.
+    let start = clock.now();
+    let shifted: Vec<Law> = laws.iter().map(|l| Law { offset: l.offset.saturating_add(start), ..*l }).collect();
+    let run = Run {
+        set: grounds.set,
+        laws: &shifted,
+        until: start.saturating_add(options.duration),
+        seed: options.seed,
+        stop: options.stop,
+    };
+    let (contexts, first, second) = dispatcher::run(&run, &clock, contexts, first, second);
+    drop((first, second));
+    let totals = collector.finish()?;
+    drop(contexts);
+    Ok(totals)
+}
+
+fn unix_now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| Nanos::from_std(d).0)
+}
+
+/// What was decided before the run, in the order in which it was decided.
+fn preamble(loaded: &[Loaded], grounds: &Grounds<'_>) -> Vec<Body> {
+    let mut bodies = Vec::new();
+    for (i, model) in loaded.iter().enumerate() {
+        bodies.push(Body::Loaded {
+            task: TaskId::from(i),
+            weights: model.facts.weights,
+            io: model.facts.io_bytes().unwrap_or(Bytes::ZERO),
+            scratch: model.facts.scratch.peak(),
+            took: model.took,
+        });
+    }
+    for (i, wcet) in grounds.wcets.iter().enumerate() {
+        let runs = match &wcet.evidence {
+            crate::measure::Evidence::Stated => 0,
+            crate::measure::Evidence::Measured(certificate) => certificate.n,
+        };
+        bodies.push(Body::Profiled { task: TaskId::from(i), wcet: wcet.charged, runs });
+    }
+    for task in &grounds.verdict.tasks {
+        if let Some(bound) = &task.bound {
+            bodies.push(Body::Admitted { task: task.task, wcrt: bound.wcrt, deadline: task.deadline });
+        }
+    }
+    bodies.extend(grounds.verdict.rejections.iter().copied().map(Body::Rejected));
+    for region in &grounds.plan.regions {
+        let purpose = match region.kind {
+            RegionKind::Weights => Purpose::Weights,
+            RegionKind::Io => Purpose::Io,
+            RegionKind::Scratch | RegionKind::ScratchTensor(_) => Purpose::Scratch,
+        };
+        let task = TaskId(region.model.0);
+        bodies.push(Body::Placed { task, purpose, offset: region.offset, size: region.size });
+    }
+    bodies
+}

@@ -1,0 +1,108 @@
+//! How answers reach the user: text for people, JSON for programs, errors on standard error.
+use crate::Error;
+use clap::ValueEnum;
+use comfy_table::{CellAlignment, Table, presets};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde_json::{Value, json};
+use std::io::{IsTerminal, Write};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    Text,
+    Json,
+}
+
+/// Where a command prints.
+#[derive(Debug)]
+pub(crate) struct Output {
+    format: Format,
+}
+
+impl Output {
+    pub fn new(format: Format) -> Self {
+        Self { format }
+    }
+
+    pub fn json(&self) -> bool {
+        self.format == Format::Json
+    }
+
+    /// Prints a line for people; nothing in JSON.
+    pub fn line(&self, text: impl AsRef<str>) {
+        if !self.json() {
+            print(text.as_ref());
+        }
+    }
+
+    /// Prints the answer of a command: `text` for people, `value` for programs.
+    pub fn answer(&self, text: impl FnOnce() -> String, value: impl FnOnce() -> Value) {
+        if self.json() {
+            let value = value();
+            debug_assert!(value.get("schema_version").is_some(), "JSON answers carry their version");
+            print(&format!("{value:#}"));
+        } else {
+            print(text().trim_end());
+        }
+    }
+
+    /// A note that is not part of the answer.
+    pub fn note(&self, text: impl AsRef<str>) {
+        if !self.json() {
+            let _ = writeln!(std::io::stderr(), "{}", text.as_ref());
+        }
+    }
+
+    /// A progress bar on a terminal; invisible everywhere else.
+    pub fn progress(&self, total: u64, what: &'static str) -> ProgressBar {
+        let visible = !self.json() && std::io::stderr().is_terminal();
+        let target = if visible { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+        let bar = ProgressBar::with_draw_target(Some(total), target).with_message(what);
+        if let Ok(style) = ProgressStyle::with_template("{msg} {bar:30} {pos}/{len} {eta}") {
+            bar.set_style(style);
+        }
+        bar
+    }
+
+    /// Prints an error and returns its exit code.
+    pub fn error(&self, error: &Error) -> u8 {
+        if self.json() {
+            let mut value = json!({ "code": error.code(), "message": error.to_string() });
+            if let Error::Source(source) = error {
+                value["message"] = source.message().into();
+                value["file"] = source.path().display().to_string().into();
+                if let Some((line, column)) = source.position() {
+                    value["line"] = line.into();
+                    value["column"] = column.into();
+                }
+            }
+            print(&format!("{:#}", json!({ "schema_version": 1, "error": value })));
+        }
+        let colour = std::io::stderr().is_terminal();
+        let text = match error {
+            Error::Source(source) => source.render(colour),
+            other => other.to_string(),
+        };
+        let _ = writeln!(std::io::stderr(), "error: {}", text.trim_start_matches([' ', '×', '\n']));
+        error.exit_code()
+    }
+}
+
+/// Prints to standard output; a reader that went away is not an error.
+fn print(text: &str) {
+    let _ = writeln!(std::io::stdout(), "{text}");
+}
+
+/// A table for people: the first `left` columns are words, the others figures.
+pub(crate) fn table(header: &[&str], left: usize, rows: impl IntoIterator<Item = Vec<String>>) -> String {
+    let mut table = Table::new();
+    table.load_preset(presets::NOTHING);
+    table.set_header(header.iter().copied());
+    for row in rows {
+        table.add_row(row);
+    }
+    for (i, column) in table.column_iter_mut().enumerate() {
+        column.set_padding((if i == 0 { 2 } else { 1 }, 1));
+        column.set_cell_alignment(if i < left { CellAlignment::Left } else { CellAlignment::Right });
+    }
+    table.lines().map(|line| line.trim_end().to_owned()).collect::<Vec<_>>().join("\n")
+}

@@ -1,0 +1,110 @@
+//! Measured WCETs: taking them under the conditions of operation, and keeping them beside the system file.
+use aegis_core::Nanos;
+use aegis_sched::profile::{Certificate, Refusal};
+use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
+
+/// The conditions under which a profile holds. A profile is used again only where all of them are the same.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Condition {
+    /// BLAKE3 of the model's bytes.
+    pub model: String,
+    /// Name and version of the runtime.
+    pub runtime: String,
+    /// Threads that one job may use; `None` is the runtime's choice.
+    pub threads: Option<u32>,
+    /// Processor, number of cores and operating system.
+    pub host: String,
+    /// Digest of all models that ran in turn with this one: they share its caches.
+    pub neighbours: String,
+    /// Whether the measuring program was optimised.
+    pub optimised: bool,
+}
+
+/// One stored profile.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Stored {
+    /// Name of the task.
+    pub task: String,
+    /// When it was measured, in seconds of Unix time.
+    pub measured_unix_s: u64,
+    /// Under which conditions.
+    pub condition: Condition,
+    /// Every measured execution, in the order of measurement: the evidence from which any certificate follows.
+    pub samples_ns: Vec<u64>,
+}
+
+/// The profiles of one system file.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Profiles {
+    /// Version of this format.
+    pub schema_version: u32,
+    /// One a task.
+    pub profiles: Vec<Stored>,
+}
+
+impl Stored {
+    /// The certificate that its samples support.
+    ///
+    /// # Errors
+    /// [`Refusal`] if they do not.
+    pub fn certify(&self, exceedance: f64, confidence: f64) -> Result<Certificate, Refusal> {
+        let samples: Vec<Nanos> = self.samples_ns.iter().copied().map(Nanos).collect();
+        aegis_sched::profile::certify(&samples, exceedance, confidence)
+    }
+}
+
+impl Profiles {
+    /// Where the profiles of `system` are kept: `system.profile.json` beside `system.toml`.
+    #[must_use]
+    pub fn path(system: &Path) -> PathBuf {
+        system.with_extension("profile.json")
+    }
+
+    /// The stored profiles of `system`; none if the file is absent or of another version.
+    #[must_use]
+    pub fn open(system: &Path) -> Self {
+        std::fs::read(Self::path(system))
+            .ok()
+            .and_then(|bytes| serde_json::from_slice::<Self>(&bytes).ok())
+            .filter(|stored| stored.schema_version == 1)
+            .unwrap_or(Self { schema_version: 1, profiles: vec![] })
+    }
+
+    /// The profile of `task` if it was taken under `condition`.
+    #[must_use]
+    pub fn matching(&self, task: &str, condition: &Condition) -> Option<&Stored> {
+        self.profiles.iter().find(|p| p.task == task && p.condition == *condition)
+    }
+
+    /// Replaces the profile of the same task and writes all of them beside `system`.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub fn keep(&mut self, system: &Path, fresh: Vec<Stored>) -> std::io::Result<PathBuf> {
+        self.profiles.retain(|old| !fresh.iter().any(|new| new.task == old.task));
+        self.profiles.extend(fresh);
+        let path = Self::path(system);
+        let text = serde_json::to_vec(self).map_err(std::io::Error::other)?;
+        let partial = path.with_extension("partial");
+        std::fs::write(&partial, text)?;
+        std::fs::rename(&partial, &path)?;
+        Ok(path)
+    }
+}
+
+/// The machine, as far as execution times depend on it and it can be read without privileges.
+#[must_use]
+pub fn host() -> String {
+    let cpu = std::fs::read_to_string("/proc/cpuinfo").ok().and_then(|text| {
+        let line = text.lines().find(|l| l.starts_with("model name") || l.starts_with("Model"))?;
+        Some(line.split_once(':')?.1.trim().to_owned())
+    });
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    format!(
+        "{} ({cores} cores), {} {}",
+        cpu.as_deref().unwrap_or("unknown processor"),
+        std::env::consts::OS,
+        std::env::consts::ARCH
+    )
+}

@@ -1,0 +1,347 @@
+//! `system.toml`: reading it into a valid [`SystemSpec`], with errors that point at the offending text.
+use crate::diagnostic::SourceError;
+use aegis_core::{
+    Budget, Bytes, DeviceSpec, Nanos, Overheads, Policy, Priority, PriorityOrder, ProfileSpec, SpecError, SystemSpec,
+    TaskSetError, TaskSpec,
+};
+use serde::{Deserialize, Deserializer, de};
+use std::fmt;
+use std::marker::PhantomData;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use toml::Spanned;
+
+/// A system file: the valid specification, and where it came from.
+#[derive(Debug, Clone)]
+pub struct SystemFile {
+    /// The path as given; relative paths inside are relative to its folder.
+    pub path: PathBuf,
+    /// The text.
+    pub text: String,
+    /// What it says.
+    pub spec: SystemSpec,
+    places: Vec<Places>,
+}
+
+impl SystemFile {
+    /// Reads and checks a file.
+    ///
+    /// # Errors
+    /// [`SourceError`] with line and column of the first mistake, or without a place if the file cannot be read.
+    pub fn open(path: &Path) -> Result<Self, SourceError> {
+        let text = std::fs::read_to_string(path).map_err(|error| {
+            let hint = if error.kind() == std::io::ErrorKind::NotFound {
+                "; `aegis init` writes one to start from"
+            } else {
+                ""
+            };
+            SourceError::unplaced(path, format!("cannot read the system file: {error}{hint}"))
+        })?;
+        Self::parse(path, text)
+    }
+
+    /// Checks a text as if it were the content of `path`.
+    ///
+    /// # Errors
+    /// [`SourceError`] with line and column of the first mistake.
+    pub fn parse(path: &Path, text: String) -> Result<Self, SourceError> {
+        match parse(&text) {
+            Ok((spec, places)) => Ok(Self { path: path.to_path_buf(), text, spec, places }),
+            Err((span, message)) => Err(SourceError::placed(path, text, span, message)),
+        }
+    }
+
+    /// The folder that relative paths count from.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        self.path.parent().unwrap_or(Path::new(""))
+    }
+
+    /// An error about the model of the task at `index`, pointing at its line.
+    #[must_use]
+    pub fn model_error(&self, index: usize, message: impl Into<String>) -> SourceError {
+        self.task_error(index, |places| &places.model, message)
+    }
+
+    /// An error about the backend of the task at `index`, pointing at its line.
+    #[must_use]
+    pub fn backend_error(&self, index: usize, message: impl Into<String>) -> SourceError {
+        self.task_error(index, |places| &places.backend, message)
+    }
+
+    fn task_error(
+        &self,
+        index: usize,
+        field: fn(&Places) -> &Range<usize>,
+        message: impl Into<String>,
+    ) -> SourceError {
+        let span = self.places.get(index).map_or(0..0, |places| field(places).clone());
+        SourceError::placed(&self.path, self.text.clone(), span, message.into())
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Raw {
+    #[serde(default)]
+    device: RawDevice,
+    #[serde(default)]
+    policy: RawPolicy,
+    #[serde(default)]
+    overhead: RawOverheads,
+    #[serde(default)]
+    profile: RawProfile,
+    #[serde(default)]
+    task: Vec<Spanned<RawTask>>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+struct RawDevice {
+    memory: Option<Quantity<Bytes>>,
+    threads: Option<u32>,
+    ort_library: Option<String>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+struct RawPolicy {
+    kind: Option<RawKind>,
+    order: Option<Spanned<RawOrder>>,
+}
+
+#[derive(Deserialize, Clone, Copy, PartialEq)]
+#[serde(rename_all = "kebab-case")]
+enum RawKind {
+    #[serde(alias = "np-edf")]
+    Edf,
+    #[serde(alias = "np-fp")]
+    FixedPriority,
+    Fifo,
+}
+
+#[derive(Deserialize, Clone, Copy)]
+#[serde(rename_all = "kebab-case")]
+enum RawOrder {
+    DeadlineMonotonic,
+    RateMonotonic,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+struct RawOverheads {
+    release: Option<Quantity<Nanos>>,
+    dispatch: Option<Quantity<Nanos>>,
+    completion: Option<Quantity<Nanos>>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+struct RawProfile {
+    exceedance: Option<Spanned<f64>>,
+    confidence: Option<Spanned<f64>>,
+    runs: Option<u64>,
+    warm_up: Option<u64>,
+    margin_percent: Option<u32>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawTask {
+    name: Spanned<String>,
+    model: Option<Spanned<String>>,
+    sim: Option<Spanned<toml::Table>>,
+    backend: Option<Spanned<String>>,
+    period: Option<Spanned<Quantity<Nanos>>>,
+    min_inter_arrival: Option<Spanned<Quantity<Nanos>>>,
+    offset: Option<Quantity<Nanos>>,
+    jitter: Option<Spanned<Quantity<Nanos>>>,
+    deadline: Option<Spanned<Quantity<Nanos>>>,
+    priority: Option<Spanned<u32>>,
+    wcet: Option<Spanned<Quantity<Nanos>>>,
+    budget: Option<Quantity<Nanos>>,
+    memory_limit: Option<Quantity<Bytes>>,
+    streams: Option<u32>,
+    queue: Option<Spanned<u32>>,
+}
+
+/// A quantity with a unit, as a TOML string; a bare number is refused with the advice to write a unit.
+struct Quantity<T>(T);
+
+impl<'de, T: FromStr<Err = aegis_core::QuantityError>> Deserialize<'de> for Quantity<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visitor<T>(PhantomData<T>);
+        impl<T: FromStr<Err = aegis_core::QuantityError>> de::Visitor<'_> for Visitor<T> {
+            type Value = Quantity<T>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "a number with a unit in quotes")
+            }
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Self::Value, E> {
+                text.parse().map(Quantity).map_err(E::custom)
+            }
+            fn visit_i64<E: de::Error>(self, value: i64) -> Result<Self::Value, E> {
+                self.visit_str(&value.to_string())
+            }
+            fn visit_f64<E: de::Error>(self, value: f64) -> Result<Self::Value, E> {
+                self.visit_str(&value.to_string())
+            }
+        }
+        deserializer.deserialize_any(Visitor(PhantomData))
+    }
+}
+
+type Misplaced = (Range<usize>, String);
+
+fn parse(text: &str) -> Result<(SystemSpec, Vec<Places>), Misplaced> {
+    let raw: Raw = toml::from_str(text).map_err(|error| {
+        let message = error.message().trim_end().to_owned();
+        (error.span().unwrap_or(0..0), message)
+    })?;
+    if raw.task.is_empty() {
+        return Err((0..0, "the file has no [[task]]; state at least one".to_owned()));
+    }
+    let policy = match raw.policy.kind.unwrap_or(RawKind::Edf) {
+        RawKind::Edf => Policy::Edf,
+        RawKind::FixedPriority => Policy::FixedPriority,
+        RawKind::Fifo => Policy::Fifo,
+    };
+    if let (Some(order), false) = (&raw.policy.order, policy == Policy::FixedPriority) {
+        return Err((order.span(), format!("`order` means something only with kind = \"fixed-priority\", not {policy}")));
+    }
+    let order = match raw.policy.order.as_ref().map(Spanned::get_ref) {
+        Some(RawOrder::RateMonotonic) => PriorityOrder::RateMonotonic,
+        Some(RawOrder::DeadlineMonotonic) | None => PriorityOrder::DeadlineMonotonic,
+    };
+    let overheads = Overheads {
+        release: value(raw.overhead.release),
+        dispatch: value(raw.overhead.dispatch),
+        completion: value(raw.overhead.completion),
+    };
+    let defaults = ProfileSpec::default();
+    let spans: Vec<Range<usize>> =
+        [&raw.profile.exceedance, &raw.profile.confidence].map(|f| f.as_ref().map_or(0..0, Spanned::span)).into();
+    let profile = ProfileSpec {
+        exceedance: raw.profile.exceedance.map_or(defaults.exceedance, Spanned::into_inner),
+        confidence: raw.profile.confidence.map_or(defaults.confidence, Spanned::into_inner),
+        runs: raw.profile.runs,
+        warm_up: raw.profile.warm_up.unwrap_or(defaults.warm_up),
+        margin_percent: raw.profile.margin_percent.unwrap_or(defaults.margin_percent),
+    };
+    let device = DeviceSpec {
+        memory: raw.device.memory.map(|q| q.0),
+        threads: raw.device.threads,
+        ort_library: raw.device.ort_library,
+    };
+    let places: Vec<Places> = raw.task.iter().map(Places::of).collect();
+    let tasks = raw.task.into_iter().map(task).collect::<Result<Vec<_>, _>>()?;
+    let spec = SystemSpec::new(device, policy, order, overheads, profile, tasks)
+        .map_err(|error| (place(&error, &places, &spans), error.to_string()))?;
+    Ok((spec, places))
+}
+
+fn value<T: Default>(quantity: Option<Quantity<T>>) -> T {
+    quantity.map_or_else(T::default, |q| q.0)
+}
+
+fn task(raw: Spanned<RawTask>) -> Result<TaskSpec, Misplaced> {
+    let whole = raw.span();
+    let raw = raw.into_inner();
+    let name = raw.name.into_inner();
+    let (period, sporadic) = match (raw.period, raw.min_inter_arrival) {
+        (Some(period), None) => (period.into_inner().0, false),
+        (None, Some(gap)) => (gap.into_inner().0, true),
+        (Some(_), Some(gap)) => {
+            return Err((gap.span(), format!("task `{name}` states both `period` and `min_inter_arrival`; keep one")));
+        }
+        (None, None) => {
+            return Err((whole, format!("task `{name}` states neither `period` nor `min_inter_arrival`; add one")));
+        }
+    };
+    let (model, model_is_text, backend) = match (raw.model, raw.sim) {
+        (Some(path), None) => (path.into_inner(), false, "rten"),
+        (None, Some(sim)) => (sim.get_ref().to_string(), true, "sim"),
+        (Some(_), Some(sim)) => {
+            return Err((sim.span(), format!("task `{name}` states both `model` and `sim`; keep one")));
+        }
+        (None, None) => {
+            return Err((whole, format!("task `{name}` has no model; add `model = \"file.onnx\"` or a `sim` table")));
+        }
+    };
+    let limit = raw.memory_limit.map(|q| q.0);
+    Ok(TaskSpec {
+        name,
+        model,
+        model_is_text,
+        backend: raw.backend.map_or_else(|| backend.to_owned(), Spanned::into_inner),
+        period,
+        sporadic,
+        offset: value(raw.offset),
+        jitter: value(raw.jitter.map(Spanned::into_inner)),
+        deadline: raw.deadline.map(|q| q.into_inner().0),
+        priority: raw.priority.map(|p| Priority(p.into_inner())),
+        wcet: raw.wcet.map(|q| q.into_inner().0),
+        budget: Budget {
+            device_memory: limit,
+            host_memory: limit,
+            streams: raw.streams,
+            compute: raw.budget.map(|q| q.0),
+        },
+        queue: raw.queue.map_or(2, Spanned::into_inner),
+    })
+}
+
+/// Where the fields of one task stand, for errors that are found later.
+#[derive(Debug, Clone)]
+struct Places {
+    whole: Range<usize>,
+    backend: Range<usize>,
+    name: Range<usize>,
+    model: Range<usize>,
+    period: Range<usize>,
+    deadline: Range<usize>,
+    jitter: Range<usize>,
+    wcet: Range<usize>,
+    queue: Range<usize>,
+}
+
+impl Places {
+    fn of(task: &Spanned<RawTask>) -> Self {
+        fn span<T>(field: Option<&Spanned<T>>, whole: &Range<usize>) -> Range<usize> {
+            field.map_or_else(|| whole.clone(), Spanned::span)
+        }
+        let (whole, raw) = (task.span(), task.get_ref());
+        Self {
+            name: raw.name.span(),
+            model: raw.model.as_ref().map(Spanned::span).unwrap_or_else(|| span(raw.sim.as_ref(), &whole)),
+            backend: span(raw.backend.as_ref(), &whole),
+            period: span(raw.period.as_ref().or(raw.min_inter_arrival.as_ref()), &whole),
+            deadline: span(raw.deadline.as_ref(), &whole),
+            jitter: span(raw.jitter.as_ref(), &whole),
+            wcet: span(raw.wcet.as_ref(), &whole),
+            queue: span(raw.queue.as_ref(), &whole),
+            whole,
+        }
+    }
+}
+
+fn place(error: &SpecError, tasks: &[Places], profile: &[Range<usize>]) -> Range<usize> {
+    let at = |index: usize, field: fn(&Places) -> &Range<usize>| tasks.get(index).map_or(0..0, |p| field(p).clone());
+    match error {
+        SpecError::NotAProbability { field, .. } => profile[usize::from(*field == "confidence")].clone(),
+        SpecError::WcetAboveBudget { index, .. } => at(*index, |p| &p.wcet),
+        SpecError::EmptyQueue { index, .. } => at(*index, |p| &p.queue),
+        SpecError::Tasks(error) => match error {
+            TaskSetError::DuplicateName { index, .. } | TaskSetError::EmptyName { index } => at(*index, |p| &p.name),
+            TaskSetError::Zero { index, field, .. } | TaskSetError::Overflow { index, field, .. } => match *field {
+                "period" => at(*index, |p| &p.period),
+                "deadline" => at(*index, |p| &p.deadline),
+                "jitter with the release overhead" => at(*index, |p| &p.jitter),
+                _ => at(*index, |p| &p.wcet),
+            },
+            TaskSetError::MissingPriority { index, .. } => at(*index, |p| &p.whole),
+            _ => 0..0,
+        },
+        _ => 0..0,
+    }
+}
