@@ -76,12 +76,13 @@ fn about(path: &Path, doing: &str, error: &io::Error) -> io::Error {
 #[cfg(test)]
 mod tests {
     use std::fs;
+    use std::io::Read;
     use std::path::Path;
     use std::thread;
     use std::time::{Duration, SystemTime};
 
     use super::super::{MODELS, bytes};
-    use super::{part_beside, write, write_all};
+    use super::{part_beside, replace, write, write_all};
 
     fn names(folder: &Path) -> Vec<String> {
         let entries = fs::read_dir(folder).unwrap();
@@ -133,7 +134,20 @@ mod tests {
         assert_eq!(names(folder.path()), [planner.file]);
     }
 
-    /// Many writers at once, while readers look: who sees a file sees all of it.
+    /// A file is replaced, never written over: who reads the old one goes on reading the old one.
+    #[test]
+    fn a_reader_never_sees_a_part() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(MODELS[4].file);
+        fs::write(&path, "old").unwrap();
+        let mut reader = fs::File::open(&path).unwrap();
+        write(folder.path(), &MODELS[4..]).unwrap();
+        let mut seen = String::new();
+        reader.read_to_string(&mut seen).unwrap();
+        assert_eq!(seen, "old");
+    }
+
+    /// Many writers at once: whoever comes back finds complete files, and no parts are left.
     #[test]
     fn many_at_once() {
         let folder = tempfile::tempdir().unwrap();
@@ -168,6 +182,15 @@ mod tests {
         let (second, _) = part_beside(&path).unwrap();
         assert!(fs::read(&second).unwrap().is_empty());
         (1..50).for_each(|n| assert_eq!(fs::read_to_string(next(n)).unwrap(), "theirs"));
+    }
+
+    #[test]
+    fn a_write_that_fails_leaves_nothing_behind() {
+        let folder = tempfile::tempdir().unwrap();
+        let taken = folder.path().join("planner.onnx");
+        fs::create_dir(&taken).unwrap();
+        replace(&taken, b"model").unwrap_err();
+        assert_eq!(names(folder.path()), ["planner.onnx"]);
     }
 
     #[test]
