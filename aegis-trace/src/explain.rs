@@ -252,7 +252,7 @@ impl Jobs<'_> {
             (None, Some((moment, why))) if job.release.is_none() => (moment.at, Ending::Refused(why)),
             (None, _) => {
                 let last = job.last_known().unwrap_or(arrival);
-                if self.unseen.iter().any(|gap| gap.end > last) {
+                if self.unseen.last().is_some_and(|gap| gap.end >= last) {
                     (last, Ending::Unknown)
                 } else {
                     let running = job.segments.last().is_some_and(|s| s.finished.is_none());
@@ -289,7 +289,8 @@ impl Jobs<'_> {
                 }
                 causes.until(from, CauseKind::Unexplained, None);
                 let to = segment.to().unwrap_or(causes.end);
-                causes.until(segment.started.unwrap_or(from).min(to), CauseKind::Dispatch, None);
+                let unstarted = if self.starts_known && segment.to().is_none() { to } else { from };
+                causes.until(segment.started.unwrap_or(unstarted).min(to), CauseKind::Dispatch, None);
                 self.ran(job.id, segment.index, segment.ended.unwrap_or(to).min(to), causes);
                 causes.until(to, CauseKind::Dispatch, None);
             }
@@ -325,7 +326,8 @@ impl Jobs<'_> {
             if occupation.job != id && occupation.to > causes.at {
                 self.idle(occupation.chosen.at.min(to), causes);
                 let kind = self.held_by(id, ready, occupation);
-                causes.until(occupation.to.min(to), kind, Some(occupation.job));
+                causes.until(occupation.surely.min(to), kind, Some(occupation.job));
+                causes.until(occupation.to.min(to), CauseKind::Unexplained, Some(occupation.job));
             }
         }
         self.idle(to, causes);
@@ -333,7 +335,8 @@ impl Jobs<'_> {
 
     /// Nobody is known to have held the partition.
     fn idle(&self, to: Nanos, causes: &mut Tiling) {
-        for gap in self.unseen.iter().take_while(|gap| gap.start < to) {
+        let first = self.unseen.partition_point(|gap| gap.end <= causes.at);
+        for gap in self.unseen[first..].iter().take_while(|gap| gap.start < to) {
             causes.until(gap.start, CauseKind::Dispatch, None);
             causes.until(gap.end.min(to), CauseKind::Unexplained, None);
         }
@@ -342,9 +345,6 @@ impl Jobs<'_> {
 
     /// Why a ready job waited for another one that held the partition.
     fn held_by(&self, id: JobId, ready: Moment, other: &Occupation) -> CauseKind {
-        if !other.certain {
-            return CauseKind::Unexplained;
-        }
         if other.job.task == id.task && other.job.seq < id.seq {
             return CauseKind::BehindOwn;
         }

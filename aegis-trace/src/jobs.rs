@@ -53,9 +53,9 @@ pub struct Segment {
 pub(crate) struct Occupation {
     pub job: JobId,
     pub chosen: Moment,
+    /// It held the partition for sure until then, and at most until `to`; not the same where records are missing.
+    pub surely: Nanos,
     pub to: Nanos,
-    /// False where the records of its end are missing, so that `to` is only the latest possible.
-    pub certain: bool,
 }
 
 /// Every job of a trace.
@@ -65,10 +65,12 @@ pub struct Jobs<'t> {
     jobs: BTreeMap<JobId, Job>,
     /// In the order of their choice.
     pub(crate) occupations: Vec<Occupation>,
-    /// When it is not known who held the partition; in the order of their starts.
+    /// When it is not known who held the partition: apart from each other, in the order of time.
     pub(crate) unseen: Vec<Range<Nanos>>,
     /// The instant of the last record.
     pub(crate) end: Nanos,
+    /// Whether workers record, and no record is missing: then a segment without a start has not been started.
+    pub(crate) starts_known: bool,
 }
 
 impl<'t> Jobs<'t> {
@@ -76,8 +78,15 @@ impl<'t> Jobs<'t> {
     #[must_use]
     pub fn of(trace: &'t Trace) -> Self {
         let end = trace.entries().iter().map(|e| e.record.at).max().unwrap_or_default();
-        let mut jobs =
-            Self { trace, jobs: BTreeMap::new(), occupations: Vec::new(), unseen: Vec::new(), end };
+        let starts = trace.entries().iter().any(|e| e.record.body.kind() == Kind::Started);
+        let mut jobs = Self {
+            trace,
+            jobs: BTreeMap::new(),
+            occupations: Vec::new(),
+            unseen: Vec::new(),
+            end,
+            starts_known: starts && trace.gaps().is_empty(),
+        };
         for (entry, e) in trace.entries().iter().enumerate() {
             jobs.add(Moment { at: e.record.at, entry }, e.record.body);
         }
@@ -213,31 +222,28 @@ impl Segment {
     }
 }
 
-/// Who held the partition when. A segment whose end is missing held it at most until the next choice.
+/// Who held the partition when. A segment whose end is missing held it at most until the next choice; the last one may
+/// simply still hold it.
 fn occupations(jobs: &BTreeMap<JobId, Job>, unseen: &[Range<Nanos>], end: Nanos) -> Vec<Occupation> {
-    let mut all: Vec<Occupation> = Vec::new();
-    for job in jobs.values() {
-        for segment in &job.segments {
-            let Some(from) = segment.from() else { continue };
-            let chosen = segment.chosen.unwrap_or(Moment { at: from, entry: usize::MAX });
-            all.push(Occupation {
-                job: job.id,
-                chosen,
-                to: segment.to().unwrap_or(Nanos::MAX),
-                certain: segment.to().is_some(),
-            });
-        }
-    }
-    all.sort_by_key(|occupation| (occupation.chosen, occupation.job));
-    let next: Vec<Option<Nanos>> = all.iter().skip(1).map(|o| Some(o.chosen.at)).chain([None]).collect();
-    for (occupation, next) in all.iter_mut().zip(next) {
-        if !occupation.certain {
-            // The last one may simply still be running.
-            occupation.to = next.unwrap_or(end);
-            occupation.certain = next.is_none() && unseen.iter().all(|gap| gap.end <= occupation.chosen.at);
-        }
-    }
-    all
+    let segments = jobs.values().flat_map(|job| job.segments.iter().map(|segment| (job.id, segment)));
+    let mut held: Vec<(Moment, JobId, &Segment)> = segments
+        .filter_map(|(job, segment)| {
+            let unordered = |at| Moment { at, entry: usize::MAX };
+            Some((segment.chosen.or(segment.started.map(unordered))?, job, segment))
+        })
+        .collect();
+    held.sort_by_key(|(chosen, job, _)| (*chosen, *job));
+    let next = held.iter().skip(1).map(|(chosen, ..)| Some(chosen.at)).chain([None]);
+    let occupation = |(&(chosen, job, segment), next): (&(Moment, JobId, &Segment), Option<Nanos>)| {
+        let all_seen = unseen.last().is_none_or(|gap| gap.end <= chosen.at);
+        let (surely, to) = match (segment.finished, next) {
+            (Some(finished), _) => (finished.at, finished.at),
+            (None, None) if all_seen => (end, end),
+            (None, next) => (segment.ended.unwrap_or(chosen.at), next.unwrap_or(end)),
+        };
+        Occupation { job, chosen, surely, to }
+    };
+    held.iter().zip(next).map(occupation).collect()
 }
 
 /// When it is not known who held the partition because decisions may be missing: from the last record before a gap of
@@ -255,10 +261,10 @@ fn unseen(trace: &Trace, end: Nanos) -> Vec<Range<Nanos>> {
         .filter(|recorder| lost(*recorder))
         .collect();
     let gaps: Vec<&Gap> = trace.gaps().iter().filter(|gap| decides.contains(&gap.recorder)).collect();
-    let mut times: Vec<Range<Nanos>> = Vec::new();
     if gaps.is_empty() {
-        return times;
+        return Vec::new();
     }
+    let mut times: Vec<Range<Nanos>> = Vec::new();
     for recorder in decides {
         let mut gaps = gaps.iter().filter(|gap| gap.recorder == recorder).peekable();
         let mut since: Option<Nanos> = None;
@@ -276,7 +282,14 @@ fn unseen(trace: &Trace, end: Nanos) -> Vec<Range<Nanos>> {
         times.extend(since.or(last).map(|since| since..end));
     }
     times.sort_by_key(|time| (time.start, time.end));
-    times
+    let mut apart: Vec<Range<Nanos>> = Vec::with_capacity(times.len());
+    for time in times {
+        match apart.last_mut() {
+            Some(last) if time.start <= last.end => last.end = last.end.max(time.end),
+            _ => apart.push(time),
+        }
+    }
+    apart
 }
 
 fn tells_who_runs(body: &Body) -> bool {
@@ -287,7 +300,6 @@ fn tells_who_runs(body: &Body) -> bool {
                 action: Action::Start { .. }
                     | Action::Requeue
                     | Action::Retire
-                    | Action::Continue
                     | Action::Idle,
                 ..
             },

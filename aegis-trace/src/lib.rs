@@ -16,6 +16,8 @@ mod query;
 mod reader;
 mod ring;
 mod say;
+#[cfg(test)]
+mod tests;
 mod time;
 mod totals;
 mod trace;
