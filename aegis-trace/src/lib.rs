@@ -1,6 +1,38 @@
-//! Recording of events and decisions.
+//! Recording of events and decisions: what happened, in which order, and why.
+//!
+//! A thread that records owns a [`Recorder`]; the [`Collector`]'s thread empties all rings into one file. [`Trace`]
+//! reads that file, [`Trace::query`] finds records in it, [`Header::say`] puts a record into words, and
+//! [`Jobs::explain`] says where the time of one job went.
 #![forbid(unsafe_code)]
 
+mod collect;
+mod error;
+mod explain;
+mod file;
+mod header;
+mod jobs;
+mod narrate;
+mod query;
+mod reader;
+mod ring;
+mod say;
+#[cfg(test)]
+mod tests;
+mod time;
+mod totals;
+mod trace;
 mod vocabulary;
+mod writer;
 
-pub use vocabulary::{Body, Purpose, Record};
+pub use collect::Collector;
+pub use error::{Damage, TraceError};
+pub use explain::{Cause, CauseKind, Ending, Explanation, Rule};
+pub use header::{Header, ModelNote};
+pub use jobs::{Job, Jobs, Moment, Segment};
+pub use query::Query;
+pub use ring::{Recorder, Taken, Tap, recorder};
+pub use time::WallTime;
+pub use totals::{Balance, Gap, Totals};
+pub use trace::{Entry, Trace};
+pub use vocabulary::{Body, Kind, Purpose, Record};
+pub use writer::{write_all, write_file};

@@ -94,6 +94,74 @@ pub enum Body {
     Stopping,
 }
 
+impl Body {
+    /// Which of the things a trace can say this is.
+    #[must_use]
+    pub const fn kind(&self) -> Kind {
+        match self {
+            Self::Step { .. } => Kind::Step,
+            Self::Started { .. } => Kind::Started,
+            Self::Ended { .. } => Kind::Ended,
+            Self::Fault { .. } => Kind::Fault,
+            Self::Loaded { .. } => Kind::Loaded,
+            Self::Profiled { .. } => Kind::Profiled,
+            Self::Placed { .. } => Kind::Placed,
+            Self::Admitted { .. } => Kind::Admitted,
+            Self::Rejected(_) => Kind::Rejected,
+            Self::Stopping => Kind::Stopping,
+        }
+    }
+}
+
+/// The name of a [`Body`] without its content: what drops are counted by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "each variant is documented at the variant of `Body` with its name")]
+pub enum Kind {
+    Step,
+    Started,
+    Ended,
+    Fault,
+    Loaded,
+    Profiled,
+    Placed,
+    Admitted,
+    Rejected,
+    Stopping,
+}
+
+impl Kind {
+    /// Every kind, in the order of their numbers.
+    pub const ALL: [Self; 10] = [
+        Self::Step,
+        Self::Started,
+        Self::Ended,
+        Self::Fault,
+        Self::Loaded,
+        Self::Profiled,
+        Self::Placed,
+        Self::Admitted,
+        Self::Rejected,
+        Self::Stopping,
+    ];
+
+    /// The name in JSON and tables.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Step => "step",
+            Self::Started => "started",
+            Self::Ended => "ended",
+            Self::Fault => "fault",
+            Self::Loaded => "loaded",
+            Self::Profiled => "profiled",
+            Self::Placed => "placed",
+            Self::Admitted => "admitted",
+            Self::Rejected => "rejected",
+            Self::Stopping => "stopping",
+        }
+    }
+}
+
 /// What placed memory is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Purpose {
