@@ -1,5 +1,7 @@
 //! The answer of admission: a bound per task with its terms, or the reasons why not.
-use crate::{Nanos, Policy, TaskId};
+use crate::{Nanos, Policy, TaskId, TaskSet};
+use alloc::format;
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 /// What a term of a bound stands for.
@@ -8,7 +10,8 @@ use alloc::vec::Vec;
 pub enum TermKind {
     /// Release jitter of the task itself, its release overhead included.
     Jitter,
-    /// A less urgent job that had just started and cannot be preempted (at most `C − 1`: it started before).
+    /// A less urgent job that had just started and cannot be preempted (at most `C − 1`: it started before). The task
+    /// itself may be the one that blocks, where its jitter lets a later job be released first.
     Blocking,
     /// Jobs of another task that are served first.
     Interference,
@@ -18,7 +21,8 @@ pub enum TermKind {
     Execution,
     /// Dispatch and completion overheads of the job's own segments.
     Overhead,
-    /// Negative: how long after the start of the busy period the job arrived.
+    /// Negative: how much later the job arrived than the first of its task in the busy period could have, which is its
+    /// jitter before the start.
     ArrivedLater,
 }
 
@@ -120,6 +124,61 @@ pub enum Rejection {
         /// The limit on steps.
         steps: u64,
     },
+}
+
+impl Rejection {
+    /// A stable name for programs: `overload`, `no_finite_busy_period`, `deadline_missed`, `undecided`.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Overload { .. } => "overload",
+            Self::NoFiniteBusyPeriod { .. } => "no_finite_busy_period",
+            Self::DeadlineMissed { .. } => "deadline_missed",
+            Self::Undecided { .. } => "undecided",
+        }
+    }
+
+    /// The reason for a person, with the names of `set`; times are rounded where that does not hide the point.
+    #[must_use]
+    pub fn sentence(&self, set: &TaskSet) -> String {
+        let name =
+            |task: TaskId| set.get(task).map_or_else(|| format!("task {}", task.0), |t| t.name.clone());
+        match *self {
+            Self::Overload { utilisation_ppm: ppm } => {
+                format!("the tasks ask for {}.{:04} % of the time", ppm / 10_000, ppm % 10_000)
+            }
+            Self::NoFiniteBusyPeriod { task } => format!(
+                "{}: it and all that is served before it leave no time to spare, so that a delay never drains; \
+                 no response is certain",
+                name(task)
+            ),
+            Self::DeadlineMissed { task, wcrt, deadline, blocked_by, blocking } => {
+                let (rounded, limit) = (format!("{wcrt:.1}"), format!("{deadline:.1}"));
+                let (wcrt, deadline) = if rounded == limit {
+                    (wcrt.to_string(), deadline.to_string())
+                } else {
+                    (rounded, limit)
+                };
+                let missed = format!("{}: worst response {wcrt} > deadline {deadline}", name(task));
+                match blocked_by {
+                    None => missed,
+                    Some(by) if by == task => {
+                        format!(
+                            "{missed}; {blocking:.1} of it waits for a later job of its own, released earlier"
+                        )
+                    }
+                    Some(by) => {
+                        let by = name(by);
+                        format!("{missed}; {blocking:.1} of it waits for {by}, which cannot be preempted")
+                    }
+                }
+            }
+            Self::Undecided { task, steps } => format!(
+                "{}: not decided within {steps} steps and 2^62 ns; utilisation is close to 1, or periods differ by orders of magnitude",
+                name(task)
+            ),
+        }
+    }
 }
 
 /// Which test decided.

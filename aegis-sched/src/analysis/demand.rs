@@ -1,0 +1,144 @@
+//! The exact verdict under non-preemptive EDF without response times: demand against time. Much cheaper.
+//!
+//! Jeffay, Stanat, Martel, RTSS 1991, theorem 4.1; George, Rivierre, Spuri, INRIA RR-2966, 1996, for any relation of `D`
+//! and `T`. The search is quick processor-demand analysis (Zhang, Burns, IEEE TC 58(9), 2009), made safe for blocking:
+//! blocking falls as the deadline grows, so that a jump is sound only inside one stair of it.
+//!
+//! Assumptions as for [`edf`](super::edf). With `D' = D − J`, a set meets its deadlines iff ΣC/T ≤ 1 and for all `t > 0`
+//! with some `D'_j ≤ t`
+//!
+//! `Σ_{D'_j ≤ t} (1 + ⌊(t − D'_j) / T_j⌋) · C_j + B(t) ≤ t`
+//!
+//! where `B` is the same staircase as in the response times. Deadlines up to the busy period `L = Σ ⌈L / T_j⌉ · C_j` are
+//! enough: the blocker is inside `L` and has no deadline up to `t`. That fails if a job can be overtaken by a later
+//! one of its task (`J > T`): then the task blocks itself, and `L` has to hold the blocking on top.
+use super::blocking::Staircase;
+use super::busy_period::{NoBound, Steps, least_fixed_point, work};
+use super::load::{Load, loads};
+use super::utilisation;
+use aegis_core::{Nanos, TaskId, TaskSet};
+use core::cmp::Ordering;
+
+/// Why a set misses a deadline under EDF.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DemandWitness {
+    /// ΣC/T > 1.
+    Overload {
+        /// ΣC/T in parts per million, rounded up.
+        utilisation_ppm: u64,
+    },
+    /// In a window of this length there is more to do than time.
+    TooMuchDemand {
+        /// From the start of the busy period to the deadline that is missed.
+        window: Nanos,
+        /// All work with its deadline inside the window.
+        demand: Nanos,
+        /// The rest of a segment that started just before.
+        blocking: Nanos,
+        /// Whose segment.
+        blocked_by: Option<TaskId>,
+    },
+    /// ΣC/T is 1 and a job can be overtaken by a later one of its task: no window is long enough to look at.
+    NoFiniteBusyPeriod,
+    /// A window outgrew 2^62 ns, or the search took its limit of steps.
+    Undecided {
+        /// The limit on steps.
+        steps: u64,
+    },
+}
+
+impl From<NoBound> for DemandWitness {
+    fn from(no_bound: NoBound) -> Self {
+        match no_bound {
+            NoBound::NoFiniteBusyPeriod => Self::NoFiniteBusyPeriod,
+            NoBound::Undecided { steps } => Self::Undecided { steps },
+        }
+    }
+}
+
+/// Whether every job meets its deadline in every schedule of the model; its policy is not looked at.
+///
+/// # Errors
+/// The witness found first, which is the one with the longest window that the search looks at.
+pub fn demand_test(set: &TaskSet) -> Result<(), DemandWitness> {
+    test(&loads(set), &mut Steps::new(super::STEP_LIMIT))
+}
+
+pub(super) fn test(loads: &[Load], steps: &mut Steps) -> Result<(), DemandWitness> {
+    let share = utilisation::sum_against_one(loads.iter());
+    if share == Ordering::Greater {
+        let utilisation_ppm = utilisation::sum_parts_per_million(loads.iter());
+        return Err(DemandWitness::Overload { utilisation_ppm });
+    }
+    // A job that is released too late to end by its deadline on its own.
+    if let Some(load) = loads.iter().find(|load| load.first_deadline() < i128::from(load.c)) {
+        let window = Nanos(u64::try_from(load.first_deadline()).unwrap_or(0));
+        return Err(DemandWitness::TooMuchDemand {
+            window,
+            demand: Nanos(load.c),
+            blocking: Nanos::ZERO,
+            blocked_by: None,
+        });
+    }
+    let staircase = Staircase::new(loads);
+    let mut loads: Vec<&Load> = loads.iter().collect();
+    loads.sort_by_key(|load| load.first_deadline());
+
+    // First, the longest window that matters.
+    let overtaking = loads.iter().any(|load| load.overtaken() > 0);
+    if overtaking && share == Ordering::Equal {
+        return Err(DemandWitness::NoFiniteBusyPeriod);
+    }
+    let blocking = if overtaking { staircase.longest() } else { 0 };
+    let length = {
+        let all = || loads.iter().copied();
+        let start = work(blocking, all(), |_| 1).ok_or(steps.undecided())?;
+        least_fixed_point(start, loads.len(), steps, |length| {
+            work(blocking, all(), |load| length.div_ceil(load.t))
+        })?
+    };
+
+    // Then, from its last deadline down: t, next demand(t) + B(t) while that stays on the stair, else the next
+    // deadline below the stair.
+    let mut at = last_deadline(&loads, i128::from(length) + 1);
+    while let Some(t) = at {
+        steps.take(2 * loads.len())?;
+        let due = loads.iter().map(|load| (load.due_by(t), load.c)).take_while(|(n, _)| *n > 0);
+        let demand = due.map(|(n, c)| i128::from(n) * i128::from(c)).sum::<i128>();
+        if demand == 0 {
+            break;
+        }
+        let blocker = staircase.at(t);
+        let wait = blocker.map_or(0, |(_, wait)| wait);
+        let needed = demand + i128::from(wait);
+        if needed > t {
+            let window = last_deadline(&loads, t + 1).unwrap_or(t);
+            return Err(witness(window, demand, staircase.at(window)).ok_or(steps.undecided())?);
+        }
+        let stair = staircase.start(t).unwrap_or(0);
+        at = if needed == t {
+            last_deadline(&loads, t)
+        } else if needed >= stair {
+            Some(needed)
+        } else {
+            last_deadline(&loads, stair)
+        };
+    }
+    Ok(())
+}
+
+/// The last deadline before `t`. `loads` are in the order of their first deadlines.
+fn last_deadline(loads: &[&Load], t: i128) -> Option<i128> {
+    let before = loads.iter().take_while(|load| load.first_deadline() < t);
+    before.map(|load| t - 1 - (t - 1 - load.first_deadline()) % i128::from(load.t)).max()
+}
+
+fn witness(window: i128, demand: i128, blocker: Option<(TaskId, u64)>) -> Option<DemandWitness> {
+    let blocker = blocker.filter(|(_, wait)| *wait > 0);
+    Some(DemandWitness::TooMuchDemand {
+        window: Nanos(u64::try_from(window).ok()?),
+        demand: Nanos(u64::try_from(demand).ok()?),
+        blocking: Nanos(blocker.map_or(0, |(_, wait)| wait)),
+        blocked_by: blocker.map(|(task, _)| task),
+    })
+}

@@ -1,0 +1,95 @@
+//! Worst-case response times under first released, first served. Exact.
+//!
+//! Bedarkar, Vardishvili, Bozhko, Maida, Brandenburg: "From Intuition to Coq: A Case Study in Verified Response-Time
+//! Analysis of FIFO Scheduling", RTSS 2022, theorem 2, which counts from release; here from arrival.
+//!
+//! Assumptions 1, 2 and 4 of [`fixed_priority`](super::fixed_priority); 3: the resource serves the job that was released
+//! first, of jobs of one task released at one instant the one that arrived first, else ties in any order.
+//!
+//! Let the busy period start at 0 and the job be released at `r ≥ 0`, as late as it can: it arrived at `a = r − J`.
+//! Served before it is all that can be released in `[0, r]`: of another task `1 + ⌊(r + J_j) / T_j⌋` jobs; of its own
+//! `⌊r / T⌋` that arrived before it and, only if `J > T`, `⌊(J − 1) / T⌋` that arrived after it. It ends no earlier than
+//! all of that work, and no later either if the resource was never idle since 0. So
+//!
+//! `R = max over 0 ≤ r < L of J − r + Σ_{j≠i} (1 + ⌊(r + J_j) / T_j⌋) · C_j + (1 + ⌊r / T⌋ + ⌊(J − 1) / T⌋) · C_i`
+//!
+//! where `L` is the longest busy period. Without jitter and with ΣC/T ≤ 1 the maximum is at `r = 0`: R = ΣC for every
+//! task, because `Σ ⌊r / T_j⌋ · C_j ≤ r`. Segments make no difference: what started goes on.
+use super::busy_period::{NoBound, Steps, busy_period, work};
+use super::derivation::Scenario;
+use super::load::{Load, loads};
+use super::utilisation;
+use aegis_core::{Bound, TaskSet};
+use core::cmp::{Ordering, Reverse};
+use std::collections::BinaryHeap;
+
+/// One answer a task, in the order of the set.
+#[must_use]
+pub fn response_times(set: &TaskSet) -> Vec<Result<Bound, NoBound>> {
+    bounds(&loads(set), super::STEP_LIMIT)
+}
+
+pub(super) fn bounds(loads: &[Load], limit: u64) -> Vec<Result<Bound, NoBound>> {
+    let length = searched(loads, &mut Steps::new(limit));
+    let bound = |i| length.and_then(|length| bound(loads, i, length, &mut Steps::new(limit)));
+    (0..loads.len()).map(bound).collect()
+}
+
+/// The part of the busy period in which the worst release lies.
+pub(super) fn searched(loads: &[Load], steps: &mut Steps) -> Result<u64, NoBound> {
+    if loads.iter().any(|load| load.j > 0) {
+        return busy_period(loads.iter(), 0, steps);
+    }
+    if utilisation::sum_against_one(loads.iter()) == Ordering::Greater {
+        return Err(NoBound::NoFiniteBusyPeriod);
+    }
+    work(0, loads.iter(), |_| 1).ok_or(steps.undecided())
+}
+
+pub(super) fn bound(loads: &[Load], i: usize, length: u64, steps: &mut Steps) -> Result<Bound, NoBound> {
+    let task = &loads[i];
+    // Of its own jobs the released ones are counted from the job itself: its arrival is J before its release.
+    let jobs_by = |load: &Load, release: u64| {
+        if load.id == task.id { release / load.t + 1 + load.overtaken() } else { load.released_by(release) }
+    };
+
+    // First, all that is released at 0.
+    let mut ahead = work(0, loads.iter(), |load| jobs_by(load, 0)).ok_or(steps.undecided())?;
+    let mut worst = (i128::from(ahead), 0);
+
+    // Then, every later release of the busy period, in order: the bound rises only there.
+    let mut next = BinaryHeap::with_capacity(loads.len());
+    if loads.iter().any(|load| load.j > 0) {
+        for (j, load) in loads.iter().enumerate() {
+            let into = if j == i { 0 } else { load.j % load.t };
+            next.push(Reverse((load.t - into, j)));
+        }
+    }
+    while let Some(Reverse((release, j))) = next.pop() {
+        if release >= length {
+            break;
+        }
+        steps.take(1)?;
+        ahead = ahead.checked_add(loads[j].c).ok_or(steps.undecided())?;
+        next.push(Reverse((release + loads[j].t, j)));
+        let response = i128::from(ahead) - i128::from(release);
+        if response > worst.0 {
+            worst = (response, release);
+        }
+    }
+
+    // Finally, what the worst consists of.
+    let (_, release) = worst;
+    let others = loads.iter().filter(|other| other.id != task.id);
+    let own = jobs_by(task, release) - 1;
+    let scenario = Scenario {
+        task,
+        job: release / task.t,
+        busy_period: length,
+        blocking: None,
+        interference: others.map(|other| (other.id, jobs_by(other, release) * other.c)).collect(),
+        earlier: own * task.c,
+        later: release,
+    };
+    scenario.bound().ok_or(steps.undecided())
+}
