@@ -22,6 +22,8 @@ use aegis_core::{Bytes, Rng};
 use std::collections::BTreeSet;
 use std::path::Path;
 
+pub mod onnx;
+
 /// A backend and a sound model for it, small enough to be loaded some hundred times.
 #[expect(missing_debug_implementations, reason = "a backend need not be printable")]
 pub struct Case {
@@ -79,8 +81,12 @@ fn tensors(model: &dyn Model, seed: u64) -> (Vec<TensorBuf>, Vec<TensorBuf>) {
     };
     let (mut inputs, mut outputs) = (zeroed(&facts.inputs), zeroed(&facts.outputs));
     let mut rng = Rng::new(seed);
-    inputs.iter_mut().for_each(|t| t.fill_random(&mut rng));
-    outputs.iter_mut().for_each(|t| t.data_mut().fill(0xa5));
+    for input in &mut inputs {
+        input.fill_random(&mut rng);
+    }
+    for output in &mut outputs {
+        output.data_mut().fill(0xa5);
+    }
     (inputs, outputs)
 }
 
@@ -273,13 +279,13 @@ pub fn corrupt_files_never_panic(case: &Case) {
     }
     for (what, bytes) in files {
         let what = format!("{what} (seed {SEED})");
-        load_and_run(case, &what, Artifact::from_bytes("corrupt.model", bytes));
+        load_and_run(case, &what, &Artifact::from_bytes("corrupt.model", bytes));
     }
 }
 
-fn load_and_run(case: &Case, what: &str, artifact: Artifact) {
+fn load_and_run(case: &Case, what: &str, artifact: &Artifact) {
     let outcome = catch(|| {
-        let model = match case.backend.load(&artifact) {
+        let model = match case.backend.load(artifact) {
             Ok(model) => model,
             Err(error) => {
                 check_error(&error);

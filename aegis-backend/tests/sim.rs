@@ -39,26 +39,26 @@ mod plain {
     use super::*;
     use aegis_backend::conformance::Case;
 
-    fn case() -> Option<Case> {
+    fn case() -> Case {
         let model = file("weights = '1 MiB'\n[time]\nlaw = 'constant'\nvalue = '1 ms'");
-        Some(Case { backend: Box::new(SimBackend::without_waiting(1)), model })
+        Case { backend: Box::new(SimBackend::without_waiting(1)), model }
     }
-    aegis_backend::conformance!(case());
+    aegis_backend::conformance!(Some(case()));
 }
 
 mod many_tensors_and_segments {
     use super::*;
     use aegis_backend::conformance::Case;
 
-    fn case() -> Option<Case> {
+    fn case() -> Case {
         let model = file(
             "weights = '1 B'\nsegments = 3\nscratch = '2 MiB'
             inputs = [{ name = 'a', dtype = 'i64', shape = ['n', 70] }, { name = 'b', dtype = 'u8', shape = [7] }]
             outputs = [{ name = 'x', dtype = 'f16', shape = [9] }, { name = 'y', dtype = 'bool', shape = [64] }]",
         );
-        Some(Case { backend: Box::new(SimBackend::new(1)), model })
+        Case { backend: Box::new(SimBackend::new(1)), model }
     }
-    aegis_backend::conformance!(case());
+    aegis_backend::conformance!(Some(case()));
 }
 
 #[test]
