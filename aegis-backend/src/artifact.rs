@@ -2,6 +2,7 @@
 use crate::BackendError;
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// The BLAKE3 digest of a model's bytes: names the model in profiles and traces.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -15,11 +16,12 @@ impl fmt::Display for Digest {
     }
 }
 
-/// A model's bytes with their origin and digest. The bytes that were hashed are the bytes that are loaded.
+/// A model's bytes with their origin and digest. The bytes that were hashed are the bytes that are loaded. A clone
+/// shares them.
 #[derive(Debug, Clone)]
 pub struct Artifact {
     origin: PathBuf,
-    bytes: Vec<u8>,
+    bytes: Arc<Vec<u8>>,
     digest: Digest,
 }
 
@@ -46,7 +48,7 @@ impl Artifact {
     #[must_use]
     pub fn from_bytes(origin: impl Into<PathBuf>, bytes: Vec<u8>) -> Self {
         let digest = Digest(*blake3::hash(&bytes).as_bytes());
-        Self { origin: origin.into(), bytes, digest }
+        Self { origin: origin.into(), bytes: Arc::new(bytes), digest }
     }
 
     /// Where the bytes came from; a path if they came from a file.

@@ -1,1 +1,408 @@
-//! The conformance suite that every backend instantiates.
+//! The conformance suite that every backend instantiates, the simulated one included.
+//!
+//! A backend's tests say how to make a [`Case`], a backend with one sound model, and [`conformance!`](crate::conformance)
+//! turns every check below into a test of its own:
+//!
+//! ```
+//! use aegis_backend::{Artifact, conformance::Case, sim::SimBackend};
+//! fn sim() -> Option<Case> {
+//!     let model = Artifact::from_bytes("plain.toml", b"weights = '1 MiB'".to_vec());
+//!     Some(Case { backend: Box::new(SimBackend::without_waiting(1)), model })
+//! }
+//! aegis_backend::conformance!(sim());
+//! ```
+//!
+//! `None` passes: what the case needs is not on this machine, and whoever made it has said so. The checks panic with
+//! what they found, as tests do.
+use crate::{
+    Artifact, BackendError, Binding, DType, Io, Model, RuntimeBackend, Session, Stream, TensorBuf, TensorMut,
+    TensorRef, catch, run_job,
+};
+use aegis_core::{Bytes, Rng};
+use std::collections::BTreeSet;
+use std::path::Path;
+
+pub mod onnx;
+
+/// A backend and a sound model for it, small enough to be loaded some hundred times.
+#[expect(missing_debug_implementations, reason = "a backend need not be printable")]
+pub struct Case {
+    /// The backend.
+    pub backend: Box<dyn RuntimeBackend>,
+    /// A model that it can load and run, with at least one input that matters.
+    pub model: Artifact,
+}
+
+/// Makes a `#[test]` of each check of the suite; the argument is an expression that gives an `Option<Case>`.
+#[macro_export]
+macro_rules! conformance {
+    ($case:expr) => {
+        $crate::conformance! { @each $case;
+            facts_are_plausible
+            same_input_same_output
+            other_input_other_output
+            bad_tensors_are_refused_and_harmless
+            segments_out_of_range_are_refused
+            corrupt_files_never_panic
+            text_is_not_a_model
+            a_missing_file_is_an_error
+            models_loaded_twice_are_independent
+            sessions_of_one_model_do_not_mix
+            a_session_outlives_its_model_on_another_thread
+            a_session_can_be_dropped_in_flight
+        }
+    };
+    (@each $case:expr; $($check:ident)*) => {
+        $(#[test]
+        fn $check() {
+            if let Some(case) = $case {
+                $crate::conformance::$check(&case);
+            }
+        })*
+    };
+}
+
+/// Models whose inputs and outputs take more than this are loaded but not run: a flipped bit can ask for anything.
+const RUN_AT_MOST: Bytes = Bytes(64 << 20);
+
+fn load(case: &Case) -> Box<dyn Model> {
+    case.backend.load(&case.model).unwrap_or_else(|e| panic!("the case's own model does not load: {e}"))
+}
+
+fn open(model: &dyn Model) -> Box<dyn Session> {
+    model.open(&Binding::default()).unwrap_or_else(|e| panic!("a session does not open: {e}"))
+}
+
+/// Random inputs from a seed, and outputs full of a value that no check expects.
+fn tensors(model: &dyn Model, seed: u64) -> (Vec<TensorBuf>, Vec<TensorBuf>) {
+    let facts = model.facts();
+    let zeroed = |facts: &Vec<_>| -> Vec<TensorBuf> {
+        facts.iter().map(|t| TensorBuf::for_facts(t).expect("a tensor of the case fits memory")).collect()
+    };
+    let (mut inputs, mut outputs) = (zeroed(&facts.inputs), zeroed(&facts.outputs));
+    let mut rng = Rng::new(seed);
+    for input in &mut inputs {
+        input.fill_random(&mut rng);
+    }
+    for output in &mut outputs {
+        output.data_mut().fill(0xa5);
+    }
+    (inputs, outputs)
+}
+
+/// Runs one job on random inputs from `seed`; answers the outputs' bytes.
+fn run(model: &dyn Model, session: &mut dyn Session, seed: u64) -> Result<Vec<Vec<u8>>, BackendError> {
+    let (inputs, mut outputs) = tensors(model, seed);
+    run_job(session, model.facts().segments, &inputs, &mut outputs)?;
+    Ok(outputs.iter().map(|t| t.data().to_vec()).collect())
+}
+
+fn expect_run(model: &dyn Model, session: &mut dyn Session, seed: u64) -> Vec<Vec<u8>> {
+    run(model, session, seed).unwrap_or_else(|e| panic!("a sound job failed: {e}"))
+}
+
+/// What every error must be: a sentence.
+fn check_error(error: &BackendError) {
+    assert!(!error.to_string().trim().is_empty(), "an error without words: {error:?}");
+}
+
+/// Inputs, outputs, weights and segments are there, names are distinct, two loads agree.
+///
+/// # Panics
+/// If not.
+pub fn facts_are_plausible(case: &Case) {
+    assert!(!case.backend.name().is_empty() && !case.backend.version().is_empty());
+    let model = load(case);
+    let facts = model.facts();
+    assert!(facts.weights > Bytes::ZERO, "the model has no weights: {facts:?}");
+    assert!(facts.segments >= 1);
+    assert!(facts.io_bytes().is_some(), "tensors of unbounded size: {facts:?}");
+    for tensors in [&facts.inputs, &facts.outputs] {
+        assert!(!tensors.is_empty(), "no inputs or no outputs: {facts:?}");
+        let names: BTreeSet<_> = tensors.iter().map(|t| &t.name).collect();
+        assert!(names.len() == tensors.len() && names.iter().all(|n| !n.is_empty()), "names: {names:?}");
+    }
+    assert_eq!(facts, load(case).facts(), "two loads of one artifact disagree");
+}
+
+/// The same input gives the same bytes: again, and in a second session.
+///
+/// # Panics
+/// If not.
+pub fn same_input_same_output(case: &Case) {
+    let model = load(case);
+    let mut session = open(&*model);
+    let first = expect_run(&*model, &mut *session, 1);
+    assert_eq!(first, expect_run(&*model, &mut *session, 1));
+    assert_eq!(first, expect_run(&*model, &mut *open(&*model), 1), "in a second session");
+}
+
+/// Another input gives another output, and the first input still gives the first output.
+///
+/// # Panics
+/// If not.
+pub fn other_input_other_output(case: &Case) {
+    let model = load(case);
+    let mut session = open(&*model);
+    let [a, b, again] = [1, 2, 1].map(|seed| expect_run(&*model, &mut *session, seed));
+    assert_ne!(a, b, "the input does not reach the output");
+    assert_eq!(a, again);
+}
+
+/// Wrong counts, types, shapes, lengths and alignments of inputs and outputs are [`BackendError::BadTensor`], and the
+/// session works after each.
+///
+/// # Panics
+/// If not.
+pub fn bad_tensors_are_refused_and_harmless(case: &Case) {
+    let model = load(case);
+    let mut session = open(&*model);
+    let sound = expect_run(&*model, &mut *session, 1);
+    let (inputs, mut outputs) = tensors(&*model, 1);
+    let (first_in, first_out) = (inputs[0].clone(), outputs[0].clone());
+    let mut refused = |what: &str, io: Io<'_, '_>| {
+        match session.enqueue(0, &Stream::Host, io) {
+            Err(error @ BackendError::BadTensor { .. }) => check_error(&error),
+            other => panic!("{what}: expected a bad tensor, got {other:?}"),
+        }
+        assert_eq!(sound, expect_run(&*model, &mut *session, 1), "the session is hurt by {what}");
+    };
+
+    let rest: Vec<_> = inputs[1..].iter().map(TensorBuf::input).collect();
+    let other_type = if first_in.dtype() == DType::F32 { DType::I32 } else { DType::F32 };
+    let (shape, data) = (first_in.shape(), first_in.data());
+    let longer: Vec<u64> = [shape, &[1]].concat();
+    let grown: Vec<u64> = shape.iter().map(|extent| extent + 1).collect();
+    let typed = first_in.dtype();
+    for (what, dtype, shape, data) in [
+        ("an input of another type", other_type, shape, data),
+        ("an input of another rank", typed, &*longer, data),
+        ("an input of another shape", typed, &*grown, data),
+        ("a short input", typed, shape, &data[..data.len() - 1]),
+        ("an empty input", typed, shape, &data[..0]),
+    ] {
+        let bad = [&[TensorRef { dtype, shape, data }], &*rest].concat();
+        let mut outputs: Vec<_> = outputs.iter_mut().map(TensorBuf::output).collect();
+        refused(what, Io { inputs: &bad, outputs: &mut outputs });
+    }
+    if typed.size() > 1 {
+        let mut bytes = TensorBuf::zeroed(DType::U8, &[data.len() as u64 + 1]).expect("fits");
+        bytes.data_mut()[1..].copy_from_slice(data);
+        let misaligned = TensorRef { dtype: typed, shape, data: &bytes.data()[1..] };
+        let mut outputs: Vec<_> = outputs.iter_mut().map(TensorBuf::output).collect();
+        refused(
+            "a misaligned input",
+            Io { inputs: &[&[misaligned], &*rest].concat(), outputs: &mut outputs },
+        );
+    }
+    let all: Vec<_> = inputs.iter().map(TensorBuf::input).collect();
+    {
+        let mut outputs: Vec<_> = outputs.iter_mut().map(TensorBuf::output).collect();
+        refused("a missing input", Io { inputs: &all[1..], outputs: &mut outputs });
+        refused("an input too many", Io { inputs: &[&all[..1], &*all].concat(), outputs: &mut outputs });
+    }
+    {
+        let mut fewer: Vec<_> = outputs[1..].iter_mut().map(TensorBuf::output).collect();
+        refused("a missing output", Io { inputs: &all, outputs: &mut fewer });
+    }
+    let mut extra = first_out.clone();
+    {
+        let mut more: Vec<_> = outputs.iter_mut().map(TensorBuf::output).collect();
+        more.push(extra.output());
+        refused("an output too many", Io { inputs: &all, outputs: &mut more });
+    }
+    let (_, rest) = outputs.split_at_mut(1);
+    let mut short = first_out;
+    let len = short.data().len();
+    let (dtype, shape) = (short.dtype(), short.shape().to_vec());
+    let mut bad = vec![TensorMut { dtype, shape: &shape, data: &mut short.data_mut()[..len - 1] }];
+    bad.extend(rest.iter_mut().map(TensorBuf::output));
+    refused("a short output", Io { inputs: &all, outputs: &mut bad });
+}
+
+/// A segment that does not exist is [`BackendError::NoSuchSegment`], and the session works after it.
+///
+/// # Panics
+/// If not.
+pub fn segments_out_of_range_are_refused(case: &Case) {
+    let model = load(case);
+    let mut session = open(&*model);
+    for segment in [model.facts().segments, u16::MAX] {
+        let (inputs, mut outputs) = tensors(&*model, 1);
+        let inputs: Vec<_> = inputs.iter().map(TensorBuf::input).collect();
+        let mut outputs: Vec<_> = outputs.iter_mut().map(TensorBuf::output).collect();
+        let io = Io { inputs: &inputs, outputs: &mut outputs };
+        match session.enqueue(segment, &Stream::Host, io) {
+            Err(error @ BackendError::NoSuchSegment { .. }) => check_error(&error),
+            other => panic!("segment {segment}: expected that it does not exist, got {other:?}"),
+        }
+    }
+    expect_run(&*model, &mut *session, 1);
+}
+
+/// Cut, flipped, random and empty files give an error that names the file, or a model that runs or says why not.
+///
+/// # Panics
+/// If the backend does, or if it fails without words.
+pub fn corrupt_files_never_panic(case: &Case) {
+    const SEED: u64 = 20;
+    let sound = case.model.bytes();
+    let mut rng = Rng::new(SEED);
+    // Fewer trials for larger models, so that the check takes about as long for all.
+    let trials = (8usize << 20).checked_div(sound.len()).unwrap_or(0).clamp(8, 400);
+    let position = |rng: &mut Rng, end: usize| {
+        usize::try_from(rng.between(0, end.saturating_sub(1) as u64)).unwrap_or(0)
+    };
+
+    let mut files = vec![("nothing".to_owned(), Vec::new())];
+    for len in [1, 2, 16, sound.len() / 2, sound.len().saturating_sub(1)] {
+        files.push((format!("the first {len} bytes"), sound[..len.min(sound.len())].to_vec()));
+    }
+    for trial in 0..trials {
+        let cut = position(&mut rng, sound.len());
+        files.push((format!("the first {cut} bytes"), sound[..cut].to_vec()));
+
+        // Most of a model is weights; its structure is mostly at its ends.
+        let end = if trial % 2 == 0 { sound.len().min(512) } else { sound.len() };
+        let (at, bit) = (position(&mut rng, end), rng.between(0, 7));
+        let at = if trial % 4 < 2 { at } else { sound.len() - 1 - at };
+        let mut flipped = sound.to_vec();
+        flipped[at] ^= 1 << bit;
+        files.push((format!("bit {bit} of byte {at} flipped"), flipped));
+
+        let len = position(&mut rng, 2048);
+        let noise: Vec<u8> = (0..len).map(|_| rng.bits().to_le_bytes()[0]).collect();
+        files.push((format!("{len} random bytes"), noise.clone()));
+        let mut zeroed = sound.to_vec();
+        zeroed[cut..].fill(0);
+        files.push((format!("zeros from byte {cut}"), zeroed));
+    }
+    for (what, bytes) in files {
+        let what = format!("{what} (seed {SEED})");
+        load_and_run(case, &what, &Artifact::from_bytes("corrupt.model", bytes));
+    }
+}
+
+fn load_and_run(case: &Case, what: &str, artifact: &Artifact) {
+    let outcome = catch(|| {
+        let model = match case.backend.load(artifact) {
+            Ok(model) => model,
+            Err(error) => {
+                check_error(&error);
+                assert!(error.to_string().contains("corrupt.model"), "does not name the file: {error}");
+                return;
+            }
+        };
+        if model.facts().io_bytes().is_none_or(|bytes| bytes > RUN_AT_MOST) {
+            return;
+        }
+        let ran = model.open(&Binding::default()).and_then(|mut session| run(&*model, &mut *session, 1));
+        if let Err(error) = ran {
+            check_error(&error);
+        }
+    });
+    if let Err(panic) = outcome {
+        panic!("{what}: {panic}");
+    }
+}
+
+/// A text that nobody would take for a model gives an error that names the file.
+///
+/// # Panics
+/// If not.
+pub fn text_is_not_a_model(case: &Case) {
+    for text in ["Shopping list: eggs, flour.\n", "{\"weights\": 3}", "<html></html>", "\u{0}", "\n\n\n"] {
+        let artifact = Artifact::from_bytes("list.txt", text.as_bytes().to_vec());
+        match case.backend.load(&artifact) {
+            Ok(_) => panic!("{text:?} was loaded as a model"),
+            Err(error) => {
+                assert!(error.to_string().contains("list.txt"), "does not name the file: {error}");
+            }
+        }
+    }
+}
+
+/// A file that is not there gives an error that names it.
+///
+/// # Panics
+/// If not.
+pub fn a_missing_file_is_an_error(case: &Case) {
+    let path = Path::new("no/such/file.model");
+    let loaded = Artifact::open(path).and_then(|artifact| case.backend.load(&artifact).map(|_| ()));
+    let error = loaded.expect_err("there is no such file");
+    assert!(matches!(error, BackendError::Unreadable { .. }), "{error:?}");
+    assert!(error.to_string().contains("no/such/file.model"), "{error}");
+}
+
+/// Two models of one artifact both run, and dropping one leaves the other as it was.
+///
+/// # Panics
+/// If not.
+pub fn models_loaded_twice_are_independent(case: &Case) {
+    let (one, two) = (load(case), load(case));
+    let (mut first, mut second) = (open(&*one), open(&*two));
+    let expected = expect_run(&*one, &mut *first, 3);
+    assert_eq!(expected, expect_run(&*two, &mut *second, 3));
+    drop(first);
+    drop(one);
+    assert_eq!(expected, expect_run(&*two, &mut *second, 3));
+}
+
+/// Two sessions of one model, used in turn, do not see each other's data.
+///
+/// # Panics
+/// If not.
+pub fn sessions_of_one_model_do_not_mix(case: &Case) {
+    let model = load(case);
+    let (mut one, mut two) = (open(&*model), open(&*model));
+    let (a, b) = (expect_run(&*model, &mut *one, 4), expect_run(&*model, &mut *two, 5));
+    for _ in 0..3 {
+        assert_eq!(a, expect_run(&*model, &mut *one, 4));
+        assert_eq!(b, expect_run(&*model, &mut *two, 5));
+    }
+    drop(one);
+    assert_eq!(b, expect_run(&*model, &mut *two, 5));
+}
+
+/// A session works on another thread while its model is dropped, and after.
+///
+/// # Panics
+/// If not.
+pub fn a_session_outlives_its_model_on_another_thread(case: &Case) {
+    let model = load(case);
+    let segments = model.facts().segments;
+    let expected = expect_run(&*model, &mut *open(&*model), 6);
+    let mut session = open(&*model);
+    let (inputs, mut outputs) = tensors(&*model, 6);
+    std::thread::scope(|scope| {
+        let worker = scope.spawn(move || {
+            for _ in 0..5 {
+                run_job(&mut *session, segments, &inputs, &mut outputs).expect("a sound job");
+                let bytes: Vec<Vec<u8>> = outputs.iter().map(|t| t.data().to_vec()).collect();
+                assert_eq!(bytes, expected);
+            }
+        });
+        drop(model);
+        worker.join().expect("the worker's checks hold");
+    });
+}
+
+/// A session that is dropped without [`Session::wait`] harms neither its buffers nor the next session.
+///
+/// # Panics
+/// If not.
+pub fn a_session_can_be_dropped_in_flight(case: &Case) {
+    let model = load(case);
+    let expected = expect_run(&*model, &mut *open(&*model), 7);
+    let (inputs, mut outputs) = tensors(&*model, 7);
+    let mut session = open(&*model);
+    {
+        let inputs: Vec<_> = inputs.iter().map(TensorBuf::input).collect();
+        let mut outputs: Vec<_> = outputs.iter_mut().map(TensorBuf::output).collect();
+        let io = Io { inputs: &inputs, outputs: &mut outputs };
+        session.enqueue(0, &Stream::Host, io).unwrap_or_else(|e| panic!("a sound job failed: {e}"));
+        drop(session);
+    }
+    drop((inputs, outputs));
+    assert_eq!(expected, expect_run(&*model, &mut *open(&*model), 7));
+}

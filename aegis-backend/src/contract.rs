@@ -43,7 +43,7 @@ pub trait Session: Send {
         &mut self,
         segment: SegmentIndex,
         stream: &Stream,
-        io: Io<'_>,
+        io: Io<'_, '_>,
     ) -> Result<Progress, BackendError>;
 
     /// Blocks until everything enqueued is done. Returns at once after [`Progress::Done`].

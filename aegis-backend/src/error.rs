@@ -30,6 +30,14 @@ pub enum BackendError {
         /// What is not supported.
         why: String,
     },
+    /// The runtime panicked while it loaded the file.
+    #[error("{}: the runtime panicked while it loaded the model: {why}", path.display())]
+    Panicked {
+        /// The file.
+        path: PathBuf,
+        /// The panic's message.
+        why: String,
+    },
     /// The runtime is not on this machine, or not in a version that can be used.
     #[error("backend `{backend}` is not available: {why}; {remedy}")]
     Unavailable {
@@ -79,6 +87,9 @@ impl BackendError {
             }
             Self::Unreadable { .. } | Self::Unavailable { .. } => {
                 Fault { blame: Blame::Host, code: FaultCode::ExecutionFailed, usable: Usable::Model }
+            }
+            Self::Panicked { .. } => {
+                Fault { blame: Blame::Backend, code: FaultCode::Panicked, usable: Usable::Model }
             }
             Self::Malformed { .. } | Self::Unsupported { .. } => {
                 Fault { blame: Blame::Model, code: FaultCode::ExecutionFailed, usable: Usable::Model }

@@ -34,6 +34,14 @@ impl DType {
         }
     }
 
+    /// The type of this name, as in specs.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::F32, Self::F16, Self::I64, Self::I32, Self::I8, Self::U8, Self::Bool]
+            .into_iter()
+            .find(|dtype| dtype.name() == name)
+    }
+
     /// The name in specs and messages.
     #[must_use]
     pub const fn name(self) -> &'static str {

@@ -23,16 +23,17 @@ pub struct TensorMut<'a> {
     pub data: &'a mut [u8],
 }
 
-/// The tensors of one execution, in the model's order.
+/// The tensors of one execution, in the model's order: tables of length `'t` over data of length `'d`, so that a table
+/// that is made once serves many executions.
 #[derive(Debug)]
-pub struct Io<'a> {
+pub struct Io<'t, 'd> {
     /// All inputs.
-    pub inputs: &'a [TensorRef<'a>],
+    pub inputs: &'t [TensorRef<'d>],
     /// All outputs.
-    pub outputs: &'a mut [TensorMut<'a>],
+    pub outputs: &'t mut [TensorMut<'d>],
 }
 
-impl Io<'_> {
+impl Io<'_, '_> {
     /// Checks number, type, shape and length of every tensor against `facts`.
     ///
     /// # Errors

@@ -17,10 +17,15 @@ mod contract;
 mod error;
 mod facts;
 mod io;
+pub mod onnx;
+mod panics;
 pub mod sim;
+mod tensor;
 
 pub use artifact::{Artifact, Digest};
 pub use contract::{Binding, Model, Progress, RuntimeBackend, SegmentIndex, Session, Stream};
 pub use error::BackendError;
 pub use facts::{DType, Dim, ModelFacts, Scratch, TensorFacts, TensorLife};
 pub use io::{Io, TensorMut, TensorRef};
+pub use panics::catch;
+pub use tensor::{TensorBuf, run_job};
