@@ -12,7 +12,7 @@ pub enum ProbeError {
         looked_for.join(", ")
     )]
     NoDriver {
-        /// The file names tried, in order.
+        /// The file names tried.
         looked_for: Vec<String>,
     },
     /// The library found is the toolkit's link-time stub.

@@ -48,7 +48,10 @@ pub(crate) enum Attribute {
 pub(crate) fn load() -> Result<Calls, ProbeError> {
     // SAFETY: this only tries to load libraries that have the driver's name; their initialisers are the vendor's.
     if !unsafe { sys::is_culib_present() } {
-        return Err(ProbeError::NoDriver { looked_for: cudarc::get_lib_name_candidates("cuda") });
+        let mut looked_for = cudarc::get_lib_name_candidates("cuda");
+        looked_for.sort(); // the list is cudarc's, with some names twice
+        looked_for.dedup();
+        return Err(ProbeError::NoDriver { looked_for });
     }
     // SAFETY: as above; the line before has loaded the same library, so this does not panic.
     let library = unsafe { sys::culib() };
