@@ -1,1 +1,66 @@
-fn main() {}
+//! Project tasks: what CI runs, and its parts one by one.
+#![forbid(unsafe_code)]
+
+mod ci;
+mod layers;
+mod licences;
+mod readme;
+mod rust_text;
+mod tidy;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+const HELP: &str = "\
+cargo xtask <task>
+
+  ci       everything below and the compiler's checks, tests and documents, in order; stops at the first failure
+  layers   which crate may use which; prints the table
+  tidy     first lines, unsafe code's addresses, paths in documents, licences of dependencies, marks of unfinished work
+  readme   runs the commands of README.md that are marked `sh run`
+  help     this text
+";
+
+/// What a task found wrong, one line each: `file:line: what` where there is a place. Empty is good.
+type Findings = Vec<String>;
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let root = root();
+    let findings = match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+        ["ci"] => return ci::run(&root),
+        ["layers"] => {
+            print!("{}", layers::table());
+            layers::check(&root)
+        }
+        ["tidy"] => tidy::check(&root),
+        ["readme"] => readme::check(&root),
+        ["help" | "--help" | "-h"] => {
+            print!("{HELP}");
+            return ExitCode::SUCCESS;
+        }
+        _ => {
+            eprint!("{HELP}");
+            return ExitCode::from(2);
+        }
+    };
+    for finding in &findings {
+        eprintln!("{finding}");
+    }
+    if findings.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// The repository's root: the folder above this crate.
+fn root() -> PathBuf {
+    let here = std::env::var_os("CARGO_MANIFEST_DIR").unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into());
+    Path::new(&here).parent().expect("xtask lies in the repository").to_path_buf()
+}
+
+/// The workspace as Cargo sees it, or the reason why it does not.
+fn metadata(root: &Path, options: cargo_metadata::CargoOpt) -> Result<cargo_metadata::Metadata, String> {
+    cargo_metadata::MetadataCommand::new()
+        .current_dir(root)
+        .features(options)
+        .exec()
+        .map_err(|why| format!("cargo metadata: {why}"))
+}

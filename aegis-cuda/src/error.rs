@@ -1,0 +1,108 @@
+//! Why there is no usable CUDA driver, and which driver errors end the process's use of the device.
+use crate::CudaVersion;
+
+/// Why [`probe`](crate::probe) found nothing usable. All of these are facts about the machine, none is a caller's mistake.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ProbeError {
+    /// No library with the driver's name can be loaded.
+    #[error(
+        "no CUDA driver on this machine: none of {} can be loaded; install the NVIDIA driver (in a container, start \
+         it with the NVIDIA runtime), or use a backend that runs on the CPU",
+        looked_for.join(", ")
+    )]
+    NoDriver {
+        /// The file names tried.
+        looked_for: Vec<String>,
+    },
+    /// The library found is the toolkit's link-time stub.
+    #[error(
+        "the libcuda found is the CUDA toolkit's link-time stub, not a driver; remove its folder (it ends in `stubs`) \
+         from LD_LIBRARY_PATH"
+    )]
+    StubDriver,
+    /// A library with the driver's name lacks a function that every supported driver has.
+    #[error(
+        "the libcuda found has no function {symbol}: it is not a driver of CUDA {} or newer",
+        crate::OLDEST_DRIVER
+    )]
+    SymbolMissing {
+        /// The function.
+        symbol: &'static str,
+    },
+    /// The driver is older than the oldest supported.
+    #[error(
+        "the driver supports CUDA {found}, but CUDA {needed} or newer is needed; update the NVIDIA driver"
+    )]
+    DriverTooOld {
+        /// What the driver supports.
+        found: CudaVersion,
+        /// The oldest that will do.
+        needed: CudaVersion,
+    },
+    /// The driver works but shows no device.
+    #[error("the CUDA driver shows no device; see CUDA_VISIBLE_DEVICES and `nvidia-smi`")]
+    NoDevice,
+    /// A driver call failed.
+    #[error(
+        "{call} failed with CUDA error {code}{}{}",
+        name.as_deref().map(|name| format!(" ({name})")).unwrap_or_default(),
+        if *sticky { "; nothing on this device can be used by this process any more" } else { "" }
+    )]
+    Call {
+        /// The driver function.
+        call: &'static str,
+        /// Its answer, a `CUresult`.
+        code: i32,
+        /// The driver's name for it, where the driver has one.
+        name: Option<String>,
+        /// Whether every later call of this process on the device fails as well.
+        sticky: bool,
+    },
+}
+
+/// Whether a `CUresult` voids the process's use of the device.
+///
+/// The driver's documentation says of 700, 702, 714 to 719 and the newer 226 and 721 that the process "must be
+/// terminated and relaunched", and of 710 that the context cannot be used any more. 214 and 220 (uncorrectable errors
+/// of memory and of NVLink) are counted too, although the documentation is silent: results after them cannot be trusted.
+pub(crate) const fn is_sticky(code: i32) -> bool {
+    matches!(code, 214 | 220 | 226 | 700 | 702 | 710 | 714..=719 | 721)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{ProbeError, is_sticky};
+
+    #[test]
+    fn sticky_codes() {
+        for code in [214, 220, 226, 700, 702, 710, 714, 715, 716, 717, 718, 719, 721] {
+            assert!(is_sticky(code), "{code}");
+        }
+        for code in [0, 1, 2, 3, 100, 101, 201, 209, 400, 600, 701, 703, 704, 713, 720, 801, 999] {
+            assert!(!is_sticky(code), "{code}");
+        }
+    }
+
+    #[test]
+    fn messages_name_the_call_and_what_follows() {
+        let error = |code, name: Option<&str>| ProbeError::Call {
+            call: "cuInit",
+            code,
+            name: name.map(str::to_string),
+            sticky: is_sticky(code),
+        };
+        for (error, says) in [
+            (
+                error(802, Some("CUDA_ERROR_SYSTEM_NOT_READY")),
+                "cuInit failed with CUDA error 802 (CUDA_ERROR_SYSTEM_NOT_READY)",
+            ),
+            (
+                error(719, None),
+                "cuInit failed with CUDA error 719; nothing on this device can be used by this process any more",
+            ),
+        ] {
+            assert_eq!(error.to_string(), says);
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! The driver's functions that a probe needs, looked up in the library that cudarc finds. The crate's only `unsafe`.
+//!
+//! Results are read as plain integers. cudarc declares them as a Rust enum, and a driver newer than those bindings may
+//! answer with a code that the enum does not have, which would be undefined behaviour. The lookup is ours for a second
+//! reason: cudarc panics when a function is missing, and here that is [`ProbeError::SymbolMissing`].
+#![allow(unsafe_code)]
+
+use crate::{ProbeError, error::is_sticky};
+use aegis_core::Bytes;
+use cudarc::driver::sys;
+use std::ffi::{CStr, c_char, c_int, c_uint};
+
+/// A `CUresult`: 0 is success.
+type Status = c_int;
+const NO_DEVICE: Status = 100;
+const STUB_LIBRARY: Status = 34;
+
+/// The functions, valid for the life of the process: cudarc never unloads the library.
+pub(crate) struct Calls {
+    init: unsafe extern "C" fn(c_uint) -> Status,
+    driver_version: unsafe extern "C" fn(*mut c_int) -> Status,
+    device_count: unsafe extern "C" fn(*mut c_int) -> Status,
+    device_get: unsafe extern "C" fn(*mut c_int, c_int) -> Status,
+    device_name: unsafe extern "C" fn(*mut c_char, c_int, c_int) -> Status,
+    device_memory: unsafe extern "C" fn(*mut usize, c_int) -> Status,
+    device_attribute: unsafe extern "C" fn(*mut c_int, c_int, c_int) -> Status,
+    error_name: unsafe extern "C" fn(Status, *mut *const c_char) -> Status,
+}
+
+/// A device handle that this driver gave out.
+#[derive(Clone, Copy)]
+pub(crate) struct Handle(c_int);
+
+/// The attributes that a probe reads.
+#[derive(Clone, Copy)]
+pub(crate) enum Attribute {
+    ClockKhz = sys::CUdevice_attribute_enum::CU_DEVICE_ATTRIBUTE_CLOCK_RATE as isize,
+    Multiprocessors = sys::CUdevice_attribute_enum::CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT as isize,
+    Integrated = sys::CUdevice_attribute_enum::CU_DEVICE_ATTRIBUTE_INTEGRATED as isize,
+    MemoryClockKhz = sys::CUdevice_attribute_enum::CU_DEVICE_ATTRIBUTE_MEMORY_CLOCK_RATE as isize,
+    ComputeCapabilityMajor =
+        sys::CUdevice_attribute_enum::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR as isize,
+    ComputeCapabilityMinor =
+        sys::CUdevice_attribute_enum::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR as isize,
+}
+
+/// Finds the driver's library and the functions in it; calls none of them.
+pub(crate) fn load() -> Result<Calls, ProbeError> {
+    // SAFETY: this only tries to load libraries that have the driver's name; their initialisers are the vendor's.
+    if !unsafe { sys::is_culib_present() } {
+        let mut looked_for = cudarc::get_lib_name_candidates("cuda");
+        looked_for.sort(); // the list is cudarc's, with some names twice
+        looked_for.dedup();
+        return Err(ProbeError::NoDriver { looked_for });
+    }
+    // SAFETY: as above; the line before has loaded the same library, so this does not panic.
+    let library = unsafe { sys::culib() };
+    macro_rules! function {
+        ($symbol:literal) => {
+            // SAFETY: the field's type is the function's C signature in the driver API (cuda.h). `library` is static.
+            *unsafe { library.get($symbol) }.map_err(|_| ProbeError::SymbolMissing { symbol: $symbol })?
+        };
+    }
+    Ok(Calls {
+        init: function!("cuInit"),
+        driver_version: function!("cuDriverGetVersion"),
+        device_count: function!("cuDeviceGetCount"),
+        device_get: function!("cuDeviceGet"),
+        device_name: function!("cuDeviceGetName"),
+        device_memory: function!("cuDeviceTotalMem_v2"),
+        device_attribute: function!("cuDeviceGetAttribute"),
+        error_name: function!("cuGetErrorName"),
+    })
+}
+
+impl Calls {
+    /// The newest CUDA version that the driver supports, for example 12040. Allowed before [`init`](Self::init).
+    pub(crate) fn version(&self) -> Result<u32, ProbeError> {
+        let mut version = 0;
+        // SAFETY: `version` is a valid place for one int, and this call needs no initialisation.
+        let status = unsafe { (self.driver_version)(&raw mut version) };
+        self.check("cuDriverGetVersion", status)?;
+        Ok(unsigned(version))
+    }
+
+    /// Must precede the calls below.
+    pub(crate) fn init(&self) -> Result<(), ProbeError> {
+        // SAFETY: 0 is the only flag that the driver allows; the call may be repeated.
+        let status = unsafe { (self.init)(0) };
+        self.check("cuInit", status)
+    }
+
+    pub(crate) fn device_count(&self) -> Result<u32, ProbeError> {
+        let mut count = 0;
+        // SAFETY: `count` is a valid place for one int; before `init` the driver answers with an error code.
+        let status = unsafe { (self.device_count)(&raw mut count) };
+        self.check("cuDeviceGetCount", status)?;
+        Ok(unsigned(count))
+    }
+
+    pub(crate) fn device(&self, ordinal: u32) -> Result<Handle, ProbeError> {
+        let mut device = 0;
+        let ordinal = c_int::try_from(ordinal).unwrap_or(c_int::MAX);
+        // SAFETY: `device` is a valid place for one int; an ordinal that does not exist is answered with an error code.
+        let status = unsafe { (self.device_get)(&raw mut device, ordinal) };
+        self.check("cuDeviceGet", status)?;
+        Ok(Handle(device))
+    }
+
+    pub(crate) fn name(&self, device: Handle) -> Result<String, ProbeError> {
+        let mut name = [0u8; 256];
+        // SAFETY: the driver writes at most the length given, which leaves the last byte, 0, as it is.
+        let status = unsafe { (self.device_name)(name.as_mut_ptr().cast(), 255, device.0) };
+        self.check("cuDeviceGetName", status)?;
+        let length = name.iter().position(|&byte| byte == 0).unwrap_or(name.len());
+        Ok(String::from_utf8_lossy(&name[..length]).into_owned())
+    }
+
+    pub(crate) fn total_memory(&self, device: Handle) -> Result<Bytes, ProbeError> {
+        let mut bytes = 0;
+        // SAFETY: `bytes` is a valid place for one size_t; `device` came from `device()`.
+        let status = unsafe { (self.device_memory)(&raw mut bytes, device.0) };
+        self.check("cuDeviceTotalMem", status)?;
+        Ok(Bytes(bytes as u64))
+    }
+
+    pub(crate) fn attribute(&self, device: Handle, which: Attribute) -> Result<u32, ProbeError> {
+        let mut value = 0;
+        // SAFETY: `value` is a valid place for one int; `device` came from `device()`.
+        let status = unsafe { (self.device_attribute)(&raw mut value, which as c_int, device.0) };
+        self.check("cuDeviceGetAttribute", status)?;
+        Ok(unsigned(value))
+    }
+
+    fn check(&self, call: &'static str, code: Status) -> Result<(), ProbeError> {
+        match code {
+            0 => Ok(()),
+            NO_DEVICE => Err(ProbeError::NoDevice),
+            STUB_LIBRARY => Err(ProbeError::StubDriver),
+            _ => Err(ProbeError::Call { call, code, name: self.name_of(code), sticky: is_sticky(code) }),
+        }
+    }
+
+    fn name_of(&self, code: Status) -> Option<String> {
+        let mut text = std::ptr::null();
+        // SAFETY: `text` is a valid place for one pointer; an unknown code is answered with an error code.
+        let status = unsafe { (self.error_name)(code, &raw mut text) };
+        if status != 0 || text.is_null() {
+            return None;
+        }
+        // SAFETY: on success the driver gives a C string that lives as long as the library, which is never unloaded.
+        Some(unsafe { CStr::from_ptr(text) }.to_string_lossy().into_owned())
+    }
+}
+
+/// Counts and sizes that the driver declares as int; a negative one would be a driver's bug and counts as 0.
+fn unsigned(value: c_int) -> u32 {
+    u32::try_from(value).unwrap_or(0)
+}
