@@ -297,10 +297,7 @@ fn tells_who_runs(body: &Body) -> bool {
         body,
         Body::Step {
             decision: Decision {
-                action: Action::Start { .. }
-                    | Action::Requeue
-                    | Action::Retire
-                    | Action::Idle,
+                action: Action::Start { .. } | Action::Requeue | Action::Retire | Action::Idle,
                 ..
             },
             ..

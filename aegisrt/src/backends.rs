@@ -47,7 +47,12 @@ impl Backends {
     ///
     /// # Errors
     /// [`NoBackend`] says why it cannot be used and what to do.
-    pub fn get(&mut self, name: &str, device: &DeviceSpec, seed: u64) -> Result<&dyn RuntimeBackend, NoBackend> {
+    pub fn get(
+        &mut self,
+        name: &str,
+        device: &DeviceSpec,
+        seed: u64,
+    ) -> Result<&dyn RuntimeBackend, NoBackend> {
         if !self.0.contains_key(name) {
             self.0.insert(name.to_owned(), open(name, device, seed)?);
         }
@@ -70,9 +75,13 @@ fn open(name: &str, device: &DeviceSpec, seed: u64) -> Result<Box<dyn RuntimeBac
             Ok(Box::new(aegis_backend_ort::OrtBackend::find(path)?))
         }
         #[cfg(feature = "trt")]
-        "trt" => Err(NoBackend::Refused(probed_only("trt", aegis_backend_trt::probe().map(|l| format!("{l:?}"))))),
+        "trt" => {
+            Err(NoBackend::Refused(probed_only("trt", aegis_backend_trt::probe().map(|l| format!("{l:?}")))))
+        }
         #[cfg(feature = "tvm")]
-        "tvm" => Err(NoBackend::Refused(probed_only("tvm", aegis_backend_tvm::probe().map(|l| format!("{l:?}"))))),
+        "tvm" => {
+            Err(NoBackend::Refused(probed_only("tvm", aegis_backend_tvm::probe().map(|l| format!("{l:?}")))))
+        }
         known if NAMES.contains(&known) => Err(NoBackend::NotBuilt { name: known.to_owned() }),
         _ => Err(NoBackend::Unknown { name: name.to_owned(), known: NAMES.to_vec() }),
     }

@@ -53,7 +53,7 @@ pub enum Error {
     },
     /// The models together need more memory than the device has.
     #[error("{0}")]
-    Memory(aegis_memory::PlanError),
+    Memory(aegis_memory::SystemError),
     /// The system is not admitted.
     #[error("{}", sentences(.verdict, .set))]
     NotAdmitted {
@@ -65,6 +65,9 @@ pub enum Error {
     /// A trace cannot be written or read.
     #[error(transparent)]
     Trace(#[from] aegis_trace::TraceError),
+    /// AegisRT contradicts itself.
+    #[error("bug in AegisRT, please report it: {0}")]
+    Defect(String),
     /// A file cannot be written.
     #[error("cannot write {}: {source}", path.display())]
     Write {
@@ -89,7 +92,11 @@ impl Error {
             | Self::Memory(_) => 3,
             Self::Context { source, .. } if source.is_budget() => 3,
             Self::Trace(error) if error.is_bad_input() => 2,
-            Self::Context { .. } | Self::Backend { .. } | Self::Trace(_) | Self::Write { .. } => 1,
+            Self::Context { .. }
+            | Self::Backend { .. }
+            | Self::Trace(_)
+            | Self::Defect(_)
+            | Self::Write { .. } => 1,
         }
     }
 
@@ -106,6 +113,7 @@ impl Error {
             Self::Memory(_) => "out_of_memory",
             Self::NotAdmitted { .. } => "not_admitted",
             Self::Trace(_) => "trace",
+            Self::Defect(_) => "defect",
             Self::Write { .. } => "cannot_write",
         }
     }

@@ -101,7 +101,8 @@ pub fn execute(
     };
     // Offsets count from here: loading, planning and this preamble are over.
     let start = clock.now();
-    let shifted: Vec<Law> = laws.iter().map(|l| Law { offset: l.offset.saturating_add(start), ..*l }).collect();
+    let shifted: Vec<Law> =
+        laws.iter().map(|l| Law { offset: l.offset.saturating_add(start), ..*l }).collect();
     let run = Run {
         set: grounds.set,
         laws: &shifted,

@@ -83,7 +83,9 @@ pub fn opened<'a>(
 ) -> Result<&'a dyn aegis_backend::RuntimeBackend, Error> {
     let task = &file.spec.tasks()[index];
     backends.get(&task.backend, file.spec.device(), seed).map_err(|source| match source {
-        NoBackend::Unknown { .. } => file.backend_error(index, format!("task `{}`: {source}", task.name)).into(),
+        NoBackend::Unknown { .. } => {
+            file.backend_error(index, format!("task `{}`: {source}", task.name)).into()
+        }
         source => Error::Backend { task: task.name.clone(), source },
     })
 }

@@ -15,13 +15,16 @@ const ALIGN: Bytes = Bytes(256);
 /// [`Error::Memory`] if they do not fit the device, with what would be needed.
 pub fn plan_memory(file: &SystemFile, loaded: &[Loaded]) -> Result<SystemPlan, Error> {
     let models: Vec<ModelMemory> = loaded.iter().map(|m| needs(&m.task, &m.facts)).collect();
-    plan_system(&models, PartitionId(0), file.spec.device().memory, &Options::default()).map_err(Error::Memory)
+    plan_system(&models, PartitionId(0), file.spec.device().memory, &Options::default())
+        .map_err(Error::Memory)
 }
 
 fn needs(name: &str, facts: &ModelFacts) -> ModelMemory {
     let scratch = match &facts.scratch {
         Scratch::None => ModelScratch::Block(Bytes::ZERO),
-        Scratch::Placeable { bytes, .. } | Scratch::Opaque { at_most: Some(bytes) } => ModelScratch::Block(*bytes),
+        Scratch::Placeable { bytes, .. } | Scratch::Opaque { at_most: Some(bytes) } => {
+            ModelScratch::Block(*bytes)
+        }
         Scratch::PerTensor(lives) => ModelScratch::Tensors(
             lives.iter().map(|l| StepLife { bytes: l.bytes, from: l.from, to: l.to }).collect(),
         ),

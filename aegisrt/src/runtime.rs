@@ -144,8 +144,9 @@ impl Runtime {
             stored
                 .keep(&file.path, fresh)
                 .map_err(|source| Error::Write { path: Profiles::path(&file.path), source })?;
-            known(&file, &stored, &conditions)?
-                .ok_or_else(|| Error::Argument("a fresh profile does not match its own conditions".to_owned()))?
+            known(&file, &stored, &conditions)?.ok_or_else(|| {
+                Error::Defect("a fresh profile does not match its own conditions".to_owned())
+            })?
         };
         let set = task_set(&file, &wcets)?;
         let verdict = admit(&set);

@@ -1,8 +1,8 @@
 //! `system.toml`: reading it into a valid [`SystemSpec`], with errors that point at the offending text.
 use crate::diagnostic::SourceError;
 use aegis_core::{
-    Budget, Bytes, DeviceSpec, Nanos, Overheads, Policy, Priority, PriorityOrder, ProfileSpec, SpecError, SystemSpec,
-    TaskSetError, TaskSpec,
+    Budget, Bytes, DeviceSpec, Nanos, Overheads, Policy, Priority, PriorityOrder, ProfileSpec, SpecError,
+    SystemSpec, TaskSetError, TaskSpec,
 };
 use serde::{Deserialize, Deserializer, de};
 use std::fmt;
@@ -207,7 +207,10 @@ fn parse(text: &str) -> Result<(SystemSpec, Vec<Places>), Misplaced> {
         RawKind::Fifo => Policy::Fifo,
     };
     if let (Some(order), false) = (&raw.policy.order, policy == Policy::FixedPriority) {
-        return Err((order.span(), format!("`order` means something only with kind = \"fixed-priority\", not {policy}")));
+        return Err((
+            order.span(),
+            format!("`order` means something only with kind = \"fixed-priority\", not {policy}"),
+        ));
     }
     let order = match raw.policy.order.as_ref().map(Spanned::get_ref) {
         Some(RawOrder::RateMonotonic) => PriorityOrder::RateMonotonic,
@@ -219,8 +222,9 @@ fn parse(text: &str) -> Result<(SystemSpec, Vec<Places>), Misplaced> {
         completion: value(raw.overhead.completion),
     };
     let defaults = ProfileSpec::default();
-    let spans: Vec<Range<usize>> =
-        [&raw.profile.exceedance, &raw.profile.confidence].map(|f| f.as_ref().map_or(0..0, Spanned::span)).into();
+    let spans: Vec<Range<usize>> = [&raw.profile.exceedance, &raw.profile.confidence]
+        .map(|f| f.as_ref().map_or(0..0, Spanned::span))
+        .into();
     let profile = ProfileSpec {
         exceedance: raw.profile.exceedance.map_or(defaults.exceedance, Spanned::into_inner),
         confidence: raw.profile.confidence.map_or(defaults.confidence, Spanned::into_inner),
@@ -252,10 +256,16 @@ fn task(raw: Spanned<RawTask>) -> Result<TaskSpec, Misplaced> {
         (Some(period), None) => (period.into_inner().0, false),
         (None, Some(gap)) => (gap.into_inner().0, true),
         (Some(_), Some(gap)) => {
-            return Err((gap.span(), format!("task `{name}` states both `period` and `min_inter_arrival`; keep one")));
+            return Err((
+                gap.span(),
+                format!("task `{name}` states both `period` and `min_inter_arrival`; keep one"),
+            ));
         }
         (None, None) => {
-            return Err((whole, format!("task `{name}` states neither `period` nor `min_inter_arrival`; add one")));
+            return Err((
+                whole,
+                format!("task `{name}` states neither `period` nor `min_inter_arrival`; add one"),
+            ));
         }
     };
     let (model, model_is_text, backend) = match (raw.model, raw.sim) {
@@ -265,7 +275,10 @@ fn task(raw: Spanned<RawTask>) -> Result<TaskSpec, Misplaced> {
             return Err((sim.span(), format!("task `{name}` states both `model` and `sim`; keep one")));
         }
         (None, None) => {
-            return Err((whole, format!("task `{name}` has no model; add `model = \"file.onnx\"` or a `sim` table")));
+            return Err((
+                whole,
+                format!("task `{name}` has no model; add `model = \"file.onnx\"` or a `sim` table"),
+            ));
         }
     };
     let limit = raw.memory_limit.map(|q| q.0);
@@ -326,19 +339,25 @@ impl Places {
 }
 
 fn place(error: &SpecError, tasks: &[Places], profile: &[Range<usize>]) -> Range<usize> {
-    let at = |index: usize, field: fn(&Places) -> &Range<usize>| tasks.get(index).map_or(0..0, |p| field(p).clone());
+    let at = |index: usize, field: fn(&Places) -> &Range<usize>| {
+        tasks.get(index).map_or(0..0, |p| field(p).clone())
+    };
     match error {
         SpecError::NotAProbability { field, .. } => profile[usize::from(*field == "confidence")].clone(),
         SpecError::WcetAboveBudget { index, .. } => at(*index, |p| &p.wcet),
         SpecError::EmptyQueue { index, .. } => at(*index, |p| &p.queue),
         SpecError::Tasks(error) => match error {
-            TaskSetError::DuplicateName { index, .. } | TaskSetError::EmptyName { index } => at(*index, |p| &p.name),
-            TaskSetError::Zero { index, field, .. } | TaskSetError::Overflow { index, field, .. } => match *field {
-                "period" => at(*index, |p| &p.period),
-                "deadline" => at(*index, |p| &p.deadline),
-                "jitter with the release overhead" => at(*index, |p| &p.jitter),
-                _ => at(*index, |p| &p.wcet),
-            },
+            TaskSetError::DuplicateName { index, .. } | TaskSetError::EmptyName { index } => {
+                at(*index, |p| &p.name)
+            }
+            TaskSetError::Zero { index, field, .. } | TaskSetError::Overflow { index, field, .. } => {
+                match *field {
+                    "period" => at(*index, |p| &p.period),
+                    "deadline" => at(*index, |p| &p.deadline),
+                    "jitter with the release overhead" => at(*index, |p| &p.jitter),
+                    _ => at(*index, |p| &p.wcet),
+                }
+            }
             TaskSetError::MissingPriority { index, .. } => at(*index, |p| &p.whole),
             _ => 0..0,
         },

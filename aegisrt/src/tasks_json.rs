@@ -74,7 +74,10 @@ pub fn read(path: &Path, policy: Option<Policy>) -> Result<TaskSet, SourceError>
             (given, _) => {
                 let what = if given.is_some() { "both `c_ns` and" } else { "neither `c_ns` nor" };
                 let name = task.name;
-                return Err(SourceError::unplaced(path, format!("task `{name}` states {what} `segments_ns`; state one")));
+                return Err(SourceError::unplaced(
+                    path,
+                    format!("task `{name}` states {what} `segments_ns`; state one"),
+                ));
             }
         };
         drafts.push(TaskDraft {
@@ -143,11 +146,8 @@ pub fn verdict(set: &TaskSet, verdict: &Verdict, remedies: &[Remedy]) -> Value {
             })
         })
         .collect();
-    let reasons: Vec<Value> = verdict
-        .rejections
-        .iter()
-        .map(|r| json!({ "code": r.code(), "message": r.sentence(set) }))
-        .collect();
+    let reasons: Vec<Value> =
+        verdict.rejections.iter().map(|r| json!({ "code": r.code(), "message": r.sentence(set) })).collect();
     let remedies: Vec<String> = remedies.iter().map(|r| r.sentence(set)).collect();
     json!({
         "schema_version": 1,

@@ -13,10 +13,7 @@ pub(crate) fn run(args: &AdmitArgs, output: &Output) -> Result<u8, Error> {
     let (set, _) = task_set(&args.tasks, output)?;
     let verdict = admit(&set);
     let remedies = remedies(&set, &verdict);
-    output.answer(
-        || text(&set, &verdict, &remedies),
-        || tasks_json::verdict(&set, &verdict, &remedies),
-    );
+    output.answer(|| text(&set, &verdict, &remedies), || tasks_json::verdict(&set, &verdict, &remedies));
     Ok(if verdict.admitted() { 0 } else { NOT_ADMITTED })
 }
 
@@ -26,7 +23,10 @@ pub(crate) fn task_set(args: &TasksArgs, output: &Output) -> Result<(TaskSet, Op
     if let Some(path) = &args.tasks {
         return Ok((tasks_json::open(path, policy)?, None));
     }
-    let path = args.system.as_ref().ok_or_else(|| Error::Argument("state a system file or --tasks FILE".to_owned()))?;
+    let path = args
+        .system
+        .as_ref()
+        .ok_or_else(|| Error::Argument("state a system file or --tasks FILE".to_owned()))?;
     let file = SystemFile::open(path)?;
     let wcets = profile::wcets(&file, &mut Backends::default(), None, args.seed, output)?;
     let set = runtime::task_set(&file, &wcets)?;

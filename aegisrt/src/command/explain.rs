@@ -22,7 +22,8 @@ pub(crate) fn run(args: &ExplainArgs, output: &Output) -> Result<u8, Error> {
             if explanations.is_empty() {
                 return "no job in that window".to_owned();
             }
-            let lines: Vec<String> = explanations.iter().map(|e| e.display(&trace).to_string()).collect();
+            let lines: Vec<String> =
+                explanations.iter().map(|e| trace.header().narrate(e).to_string()).collect();
             lines.join("\n")
         },
         || {
@@ -61,6 +62,6 @@ fn value(e: &Explanation, trace: &Trace) -> Value {
         "met": e.met(),
         "response_ns": e.response().0,
         "causes": causes,
-        "sentence": e.display(trace).to_string(),
+        "sentence": header.narrate(e).to_string(),
     })
 }

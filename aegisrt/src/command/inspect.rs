@@ -42,7 +42,8 @@ fn tensors(tensors: &[TensorFacts]) -> Vec<Value> {
 }
 
 fn text(runtime: &str, artifact: &Artifact, facts: &ModelFacts) -> String {
-    let known = |bytes: Option<Bytes>| bytes.map_or("-- (the runtime does not say)".to_owned(), |b| b.to_string());
+    let known =
+        |bytes: Option<Bytes>| bytes.map_or("-- (the runtime does not say)".to_owned(), |b| b.to_string());
     let mut out = format!("{}\n", artifact.origin().display());
     for (what, list) in [("input", &facts.inputs), ("output", &facts.outputs)] {
         for tensor in list {

@@ -71,12 +71,12 @@ fn measured(system: &Path, args: &ProfileArgs, output: &Output) -> Result<u8, Er
     let mut stored = Profiles::open(&file.path);
     fresh(&file, &mut stored, &mut loaded, &conditions, args.seed, output)?;
     let claim = file.spec.profile();
-    let (p, c) =
-        (args.exceedance.unwrap_or(claim.exceedance), args.confidence.unwrap_or(claim.confidence));
+    let (p, c) = (args.exceedance.unwrap_or(claim.exceedance), args.confidence.unwrap_or(claim.confidence));
     let mut code = 0;
     let mut rows = Vec::new();
     let mut values = Vec::new();
-    for profile in file.spec.tasks().iter().filter_map(|t| stored.profiles.iter().find(|p| p.task == t.name)) {
+    for profile in file.spec.tasks().iter().filter_map(|t| stored.profiles.iter().find(|p| p.task == t.name))
+    {
         match profile.certify(p, c) {
             Ok(certificate) => {
                 rows.push(row(&profile.task, &certificate));
@@ -85,10 +85,18 @@ fn measured(system: &Path, args: &ProfileArgs, output: &Output) -> Result<u8, Er
                 value["condition"] = serde_json::to_value(&profile.condition).unwrap_or_default();
                 values.push(value);
             }
-            Err(refusal @ Refusal::NotAProbability { .. }) => return Err(Error::Argument(refusal.to_string())),
+            Err(refusal @ Refusal::NotAProbability { .. }) => {
+                return Err(Error::Argument(refusal.to_string()));
+            }
             Err(refusal) => {
                 code = NOT_ADMITTED;
-                rows.push(vec![profile.task.clone(), "refused".to_owned(), String::new(), String::new(), String::new()]);
+                rows.push(vec![
+                    profile.task.clone(),
+                    "refused".to_owned(),
+                    String::new(),
+                    String::new(),
+                    String::new(),
+                ]);
                 output.note(format!("{}: {refusal}", profile.task));
                 let mut value = refusal_json(&refusal);
                 value["task"] = profile.task.clone().into();
@@ -165,7 +173,7 @@ pub(crate) fn wcets(
     };
     fresh(file, &mut stored, loaded, &conditions, seed, output)?;
     known(file, &stored, &conditions)?
-        .ok_or_else(|| Error::Argument("a fresh profile does not match its own conditions".to_owned()))
+        .ok_or_else(|| Error::Defect("a fresh profile does not match its own conditions".to_owned()))
 }
 
 pub(crate) fn wcet_table(rows: Vec<Vec<String>>) -> String {

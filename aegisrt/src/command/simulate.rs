@@ -6,7 +6,7 @@ use crate::{Error, SystemFile};
 use aegis_core::{Nanos, TaskSet};
 use aegis_sched::simulator::{TaskOutcome, Workload, simulate};
 use aegis_sched::workload::{Adversary, Execution, Periodic};
-use aegis_trace::{Body, Header, Record, write_all};
+use aegis_trace::{Body, Header, Record, write_file};
 use serde_json::{Value, json};
 use std::fmt::Write;
 
@@ -27,12 +27,12 @@ pub(crate) fn run(args: &SimulateArgs, output: &Output) -> Result<u8, Error> {
     let mut records = Vec::new();
     let outcomes = if let Some(jobs) = args.adversarial {
         let longest = verdict.tasks.iter().filter_map(|t| t.bound.as_ref()).map(|b| b.busy_period).max();
-        let episode = longest.unwrap_or_else(|| set.tasks().iter().map(|t| t.period).max().unwrap_or_default());
+        let episode =
+            longest.unwrap_or_else(|| set.tasks().iter().map(|t| t.period).max().unwrap_or_default());
         let mut world = Adversary::new(&set, episode, jobs, execution, seed);
         observed(&set, &queues, &mut world, args.trace.is_some(), &mut records)
     } else {
-        let sporadic: Vec<bool> =
-            file.iter().flat_map(|f| f.spec.tasks()).map(|t| t.sporadic).collect();
+        let sporadic: Vec<bool> = file.iter().flat_map(|f| f.spec.tasks()).map(|t| t.sporadic).collect();
         let mut world = Periodic::new(&set, &offsets, &sporadic, args.duration, execution, seed);
         observed(&set, &queues, &mut world, args.trace.is_some(), &mut records)
     };
@@ -41,14 +41,15 @@ pub(crate) fn run(args: &SimulateArgs, output: &Output) -> Result<u8, Error> {
             created_unix_ns: 0,
             clock: "virtual".to_owned(),
             program: concat!("aegis ", env!("CARGO_PKG_VERSION")).to_owned(),
-            spec_digest: file.map_or_else(String::new, |f| blake3::hash(f.text.as_bytes()).to_hex().to_string()),
+            spec_digest: file
+                .map_or_else(String::new, |f| blake3::hash(f.text.as_bytes()).to_hex().to_string()),
             seed: Some(seed),
             set: set.clone(),
             queues,
             models: vec![],
             host: "simulation".to_owned(),
         };
-        write_all(path, &header, &records)?;
+        write_file(path, &header, &records)?;
     }
     let failed = outcomes.iter().any(|o| o.missed + o.refused > 0);
     output.answer(
@@ -138,7 +139,8 @@ fn text(set: &TaskSet, verdict: &aegis_core::Verdict, outcomes: &[TaskOutcome], 
     let mut out = table(&header, 1, rows);
     let missed: u64 = outcomes.iter().map(|o| o.missed).sum();
     let word = if verdict.admitted() { "admitted" } else { "NOT admitted" };
-    let _ = write!(out, "\n  {missed} deadlines missed; the set is {word} under {} (seed {seed})", set.policy());
+    let _ =
+        write!(out, "\n  {missed} deadlines missed; the set is {word} under {} (seed {seed})", set.policy());
     if missed == 0 && !verdict.admitted() {
         out.push_str("\n  a simulation without a miss proves nothing: other release times may bring one");
     }

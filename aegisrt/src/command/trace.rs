@@ -23,7 +23,7 @@ pub(crate) fn run(args: &TraceArgs, output: &Output) -> Result<u8, Error> {
             output.answer(
                 || {
                     let lines = trace.query(&query).take(*limit);
-                    let mut lines: Vec<String> = lines.map(|e| e.display(header).to_string()).collect();
+                    let mut lines: Vec<String> = lines.map(|e| header.say(&e.record).to_string()).collect();
                     if total > *limit {
                         lines.push(format!("... {} more; raise --limit to see them", total - limit));
                     }
@@ -41,7 +41,7 @@ pub(crate) fn run(args: &TraceArgs, output: &Output) -> Result<u8, Error> {
                                 "at_ns": e.record.at.0,
                                 "recorder": e.recorder,
                                 "seq": e.seq,
-                                "text": e.display(header).to_string(),
+                                "text": header.say(&e.record).to_string(),
                                 "body": serde_json::to_value(e.record.body).unwrap_or_default(),
                             })
                         })
@@ -114,9 +114,7 @@ pub(crate) fn instant(text: Option<&str>, trace: &Trace, option: &str) -> Result
     }
     let wrong = || bad(format!("`{text}` is not a time of day; write it as in 14:23:45.123"));
     let mut parts = text.splitn(3, ':');
-    let mut whole = |most: u64| -> Option<u64> {
-        parts.next()?.parse().ok().filter(|n| *n < most)
-    };
+    let mut whole = |most: u64| -> Option<u64> { parts.next()?.parse().ok().filter(|n| *n < most) };
     let (hours, minutes) = (whole(24).ok_or_else(wrong)?, whole(60).ok_or_else(wrong)?);
     let seconds = parts.next().unwrap_or("0");
     let seconds: Nanos = format!("{seconds} s").parse().map_err(|_| wrong())?;
