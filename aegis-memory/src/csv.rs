@@ -79,6 +79,22 @@ pub enum CsvError {
     Problem(#[from] ProblemError),
 }
 
+impl CsvError {
+    /// The line that is wrong, from 1; `None` where the text as a whole is.
+    #[must_use]
+    pub const fn line(&self) -> Option<usize> {
+        match self {
+            Self::MissingColumn { line, .. }
+            | Self::UnknownColumn { line, .. }
+            | Self::RepeatedColumn { line, .. }
+            | Self::FieldCount { line, .. }
+            | Self::BadField { line, .. }
+            | Self::DuplicateId { line, .. } => Some(*line),
+            Self::Empty | Self::Problem(_) => None,
+        }
+    }
+}
+
 /// What is wrong with one field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]

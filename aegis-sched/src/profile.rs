@@ -35,7 +35,7 @@ pub struct Certificate {
 pub enum Refusal {
     /// So few samples cannot support the claim, whatever their values.
     #[error(
-        "{n} samples cannot show that at most {exceedance} of the jobs exceed a bound with confidence {confidence}: \\
+        "{n} samples cannot show that at most {exceedance} of the jobs exceed a bound with confidence {confidence}: \
          {needed} are needed; or claim an exceedance of {reachable:.3e}"
     )]
     TooFewSamples {

@@ -67,7 +67,7 @@ fn violations(jobs: u64, seed: u64, bound: impl Fn(&Verdict, usize) -> Nanos) ->
         let longest = verdict.tasks.iter().map(|t| t.bound.as_ref().unwrap().busy_period).max().unwrap();
         let execution = if rng.one_in(2) { Execution::Wcet } else { Execution::UpToWcet };
         let queues = vec![QUEUE; set.tasks().len()];
-        let mut world = Adversary::new(&set, longest, 5_000, execution, rng.bits());
+        let mut world = Adversary::new(&set, longest, 1_000, execution, rng.bits());
         for (i, outcome) in simulate(&set, &queues, &mut world, |_, _, _| {}).iter().enumerate() {
             assert_eq!(outcome.refused, 0, "the queues are long enough: {set:?}");
             done += outcome.jobs;

@@ -120,6 +120,31 @@ pub enum TraceError {
     },
 }
 
+impl TraceError {
+    /// Whether the file or the question is wrong, rather than the machine or this program.
+    #[must_use]
+    pub const fn is_bad_input(&self) -> bool {
+        match self {
+            Self::Read { .. }
+            | Self::NotATrace
+            | Self::Version { .. }
+            | Self::NoHeader { .. }
+            | Self::Damaged { .. }
+            | Self::Tasks(_)
+            | Self::Queues { .. }
+            | Self::EmptyQueue { .. }
+            | Self::UnknownTask { .. }
+            | Self::NotAJob { .. }
+            | Self::UnknownJob { .. } => true,
+            Self::Create { .. }
+            | Self::Write { .. }
+            | Self::Thread { .. }
+            | Self::HeaderTooLarge { .. }
+            | Self::Bug { .. } => false,
+        }
+    }
+}
+
 /// What is wrong with a block.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]

@@ -113,6 +113,23 @@ pub enum CauseKind {
     Unexplained,
 }
 
+impl CauseKind {
+    /// The name in JSON.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::LateRelease => "late_release",
+            Self::Blocked { .. } => "blocking",
+            Self::Behind { .. } => "interference",
+            Self::BehindOwn => "earlier_jobs",
+            Self::Dispatch => "dispatch",
+            Self::Ran { .. } => "execution",
+            Self::RanOver { .. } => "overrun",
+            Self::Unexplained => "unexplained",
+        }
+    }
+}
+
 /// What made another job more urgent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub enum Rule {

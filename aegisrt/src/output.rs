@@ -92,17 +92,17 @@ fn print(text: &str) {
     let _ = writeln!(std::io::stdout(), "{text}");
 }
 
-/// A table for people: the first `left` columns are words, the others figures.
-pub(crate) fn table(header: &[&str], left: usize, rows: impl IntoIterator<Item = Vec<String>>) -> String {
+/// A table for people; `align` has one letter a column, `l` for words and `r` for figures.
+pub(crate) fn table(header: &[&str], align: &str, rows: impl IntoIterator<Item = Vec<String>>) -> String {
     let mut table = Table::new();
     table.load_preset(presets::NOTHING);
     table.set_header(header.iter().copied());
     for row in rows {
         table.add_row(row);
     }
-    for (i, column) in table.column_iter_mut().enumerate() {
+    for (i, (column, align)) in table.column_iter_mut().zip(align.chars()).enumerate() {
         column.set_padding((if i == 0 { 2 } else { 1 }, 1));
-        column.set_cell_alignment(if i < left { CellAlignment::Left } else { CellAlignment::Right });
+        column.set_cell_alignment(if align == 'l' { CellAlignment::Left } else { CellAlignment::Right });
     }
     table.lines().map(|line| line.trim_end().to_owned()).collect::<Vec<_>>().join("\n")
 }

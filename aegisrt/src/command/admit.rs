@@ -63,7 +63,7 @@ pub(crate) fn text(set: &TaskSet, verdict: &Verdict, remedies: &[Remedy]) -> Str
     let mut out = String::new();
     let word = if verdict.admitted() { "ADMITTED" } else { "REJECTED" };
     let _ = writeln!(out, "{word} under {}: {}", verdict.policy, meaning(verdict));
-    out.push_str(&table(&header, 2, rows));
+    out.push_str(&table(&header, "llrrrrrl", rows));
     for reason in &verdict.rejections {
         let _ = write!(out, "\n  because {}", reason.sentence(set));
     }

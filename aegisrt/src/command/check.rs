@@ -22,7 +22,7 @@ pub(crate) fn run(args: &SystemArgs, output: &Output) -> Result<u8, Error> {
                 ]
             });
             let header = ["task", "runtime", "model", "period", "deadline", "loaded in"];
-            format!("{} is valid, all models load\n{}", file.path.display(), table(&header, 3, rows))
+            format!("{} is valid, all models load\n{}", file.path.display(), table(&header, "lllrrr", rows))
         },
         || {
             let tasks: Vec<Value> = loaded

@@ -30,7 +30,7 @@ pub(crate) fn run(args: &DemoArgs, output: &Output) -> Result<u8, Error> {
     init::models(&folder.join("models"))?;
     let rows =
         zoo::MODELS.iter().map(|m| vec![m.name.to_owned(), m.about.to_owned(), zoo::size(m).to_string()]);
-    output.line(table(&["model", "architecture", ""], 3, rows));
+    output.line(table(&["model", "architecture", ""], "lll", rows));
 
     // Rates cannot be chosen before it is known how long the models take here; profiling does not need them.
     let slow = Rates { base: Nanos::from_secs(60), brake_deadline: None };

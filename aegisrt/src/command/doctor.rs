@@ -27,7 +27,10 @@ pub(crate) fn run(output: &Output) -> Result<u8, Error> {
                 };
             }
             let _ = match &cuda {
-                Ok(driver) => writeln!(out, "cuda      {driver}"),
+                Ok(driver) => driver
+                    .devices
+                    .iter()
+                    .try_for_each(|device| writeln!(out, "cuda      {} driver, {device}", driver.version)),
                 Err(why) => writeln!(out, "cuda      -- {why}"),
             };
             out
@@ -41,7 +44,11 @@ pub(crate) fn run(output: &Output) -> Result<u8, Error> {
                 })
                 .collect();
             let cuda = match &cuda {
-                Ok(driver) => json!({ "available": true, "driver": driver.to_string() }),
+                Ok(driver) => json!({
+                    "available": true,
+                    "version": driver.version.to_string(),
+                    "devices": driver.devices.iter().map(ToString::to_string).collect::<Vec<_>>(),
+                }),
                 Err(why) => json!({ "available": false, "why": why.to_string() }),
             };
             json!({ "schema_version": 1, "host": host(), "backends": backends, "cuda": cuda })

@@ -40,7 +40,7 @@ fn buffers(path: &Path, capacity: Option<Bytes>, output: &Output) -> Result<u8, 
         if found.optimal { ": optimal" } else { ": not proven optimal" }
     ));
     output.answer(
-        || csv::write(&problem, &found.offsets),
+        || with_offsets(&text, &found.offsets),
         || {
             let rows = problem.buffers().iter().zip(&found.offsets);
             let rows: Vec<Value> =
@@ -60,6 +60,16 @@ fn buffers(path: &Path, capacity: Option<Bytes>, output: &Output) -> Result<u8, 
         },
     );
     Ok(0)
+}
+
+/// The rows as they were given, with the column `offset` at the end.
+fn with_offsets(text: &str, offsets: &[Bytes]) -> String {
+    let mut rows = text.lines().filter(|line| !line.trim().is_empty());
+    let mut out = format!("{},offset\n", rows.next().unwrap_or_default().trim_end());
+    for (row, offset) in rows.zip(offsets) {
+        let _ = writeln!(out, "{},{}", row.trim_end(), offset.0);
+    }
+    out
 }
 
 fn misplaced(path: &Path, text: &str, error: &csv::CsvError) -> SourceError {
@@ -109,7 +119,7 @@ pub(crate) fn text(names: &[&str], plan: &SystemPlan) -> String {
             at,
         ]
     });
-    let mut out = table(&["model", "weights", "in/out", "scratch (shared region)"], 1, rows);
+    let mut out = table(&["model", "weights", "in/out", "scratch (shared region)"], "lrrl", rows);
     let percent = |s: aegis_memory::Saving| f64::from(s.basis_points()) / 100.0;
     let (separate, one) = (plan.saving_to_separate(), plan.saving_to_one_scratch());
     let scratch_alone = separate.instead_of.saturating_sub(plan.persistent);

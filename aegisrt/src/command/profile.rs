@@ -177,7 +177,7 @@ pub(crate) fn wcets(
 }
 
 pub(crate) fn wcet_table(rows: Vec<Vec<String>>) -> String {
-    table(&["task", "bound", "median", "largest", "evidence"], 1, rows)
+    table(&["task", "bound", "median", "largest", "evidence"], "lrrrl", rows)
 }
 
 pub(crate) fn row(task: &str, certificate: &Certificate) -> Vec<String> {

@@ -85,7 +85,7 @@ fn text(report: &Report, declared: Overheads, set: &TaskSet, wcets: &[Wcet]) -> 
     });
     let header =
         ["task", "jobs", "met", "missed", "median", "worst", "bound", "deadline", "longest run", "WCET"];
-    let mut out = table(&header, 1, rows);
+    let mut out = table(&header, "lrrrrrrrrr", rows);
     let total = report.jobs();
     let met: u64 = report.tasks.iter().map(|t| t.met).sum();
     let _ = write!(out, "\n  {met} of {total} deadlines met");
@@ -149,7 +149,8 @@ impl Ran {
         }
     }
 
-    fn value(&self) -> Value {
+    /// The report for programs.
+    pub fn value(&self) -> Value {
         let tasks: Vec<Value> = self
             .report
             .tasks

@@ -49,7 +49,7 @@ pub(crate) fn run(args: &SimulateArgs, output: &Output) -> Result<u8, Error> {
             models: vec![],
             host: "simulation".to_owned(),
         };
-        write_file(path, &header, &records)?;
+        write_file(path, &header, records)?;
     }
     let failed = outcomes.iter().any(|o| o.missed + o.refused > 0);
     output.answer(
@@ -136,7 +136,7 @@ fn text(set: &TaskSet, verdict: &aegis_core::Verdict, outcomes: &[TaskOutcome], 
         ]
     });
     let header = ["task", "jobs", "missed", "refused", "worst response", "bound", "deadline"];
-    let mut out = table(&header, 1, rows);
+    let mut out = table(&header, "lrrrrrr", rows);
     let missed: u64 = outcomes.iter().map(|o| o.missed).sum();
     let word = if verdict.admitted() { "admitted" } else { "NOT admitted" };
     let _ =

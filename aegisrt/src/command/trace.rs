@@ -23,7 +23,9 @@ pub(crate) fn run(args: &TraceArgs, output: &Output) -> Result<u8, Error> {
             output.answer(
                 || {
                     let lines = trace.query(&query).take(*limit);
-                    let mut lines: Vec<String> = lines.map(|e| header.say(&e.record).to_string()).collect();
+                    let mut lines: Vec<String> = lines
+                        .map(|e| format!("{}  {}", header.time(e.record.at), header.say(&e.record)))
+                        .collect();
                     if total > *limit {
                         lines.push(format!("... {} more; raise --limit to see them", total - limit));
                     }
@@ -82,7 +84,7 @@ fn info(path: &Path, output: &Output) -> Result<u8, Error> {
                 header.set.policy(),
                 header.set.tasks().len(),
                 trace.entries().len(),
-                table(&["task", "runtime", "model", "file"], 4, rows),
+                table(&["task", "runtime", "model", "file"], "llll", rows),
             )
         },
         || {
