@@ -49,7 +49,8 @@ struct Truth {
 fn simulate(seed: u64) -> Truth {
     let mut rng = Rng::new(seed);
     let rng = &mut rng;
-    let policy = [Policy::Edf, Policy::FixedPriority, Policy::Fifo][usize::try_from(rng.between(0, 2)).unwrap()];
+    let policy =
+        [Policy::Edf, Policy::FixedPriority, Policy::Fifo][usize::try_from(rng.between(0, 2)).unwrap()];
     let n = rng.between(1, 4);
     let shapes: Vec<(Vec<u64>, u64, u32)> = (0..n)
         .map(|_| {
@@ -61,14 +62,8 @@ fn simulate(seed: u64) -> Truth {
     let tasks: Vec<TaskOf<'_>> =
         shapes.iter().zip(names).map(|((c, d, p), name)| TaskOf(name, c, *d, *p)).collect();
     let header = header(policy, 1, &tasks);
-    let mut t = Truth {
-        scheduler: vec![],
-        worker: vec![],
-        owner: vec![],
-        jobs: vec![],
-        refused: vec![],
-        header,
-    };
+    let mut t =
+        Truth { scheduler: vec![], worker: vec![], owner: vec![], jobs: vec![], refused: vec![], header };
     let (horizon, slow) = (rng.between(20, 300), rng.between(1, 4));
     // Arrivals and releases of every task.
     let mut coming: Vec<(u64, u64, JobId)> = Vec::new();
@@ -158,7 +153,8 @@ fn simulate(seed: u64) -> Truth {
                         let mut delay = || if rng.one_in(3) { rng.between(0, 3) } else { 0 };
                         let (before, behind) = (delay(), delay());
                         let wcet = shapes[live.id.task.index()].0[live.segment];
-                        let runs = if rng.one_in(5) { wcet + rng.between(0, 3) } else { rng.between(0, wcet) };
+                        let runs =
+                            if rng.one_in(5) { wcet + rng.between(0, 3) } else { rng.between(0, wcet) };
                         let outcome = if rng.one_in(12) { Outcome::Faulted } else { Outcome::Completed };
                         let (started, ended) = (now + before, now + before + runs);
                         running = Some((index, started, ended, ended + behind, outcome));
@@ -297,9 +293,8 @@ fn missing_records_never_make_it_say_something_wrong() {
         let truth = simulate(seed);
         let mut rng = Rng::new(seed);
         let rarely = rng.between(2, 30);
-        let lost: Vec<Vec<bool>> = [&truth.scheduler, &truth.worker]
-            .map(|r| r.iter().map(|_| rng.one_in(rarely)).collect())
-            .into();
+        let lost: Vec<Vec<bool>> =
+            [&truth.scheduler, &truth.worker].map(|r| r.iter().map(|_| rng.one_in(rarely)).collect()).into();
         let offered = [truth.scheduler.clone(), truth.worker.clone()];
         let trace = trace_of(&truth.header, &offered, |recorder, seq| {
             lost[recorder as usize][usize::try_from(seq).unwrap()]
