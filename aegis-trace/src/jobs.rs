@@ -165,13 +165,15 @@ impl<'t> Jobs<'t> {
             }
             (Event::Finish { job: id, outcome }, Action::Requeue | Action::Retire) => {
                 let segments = self.trace.header().set.get(id.task).map_or(1, |t| t.segments.len());
-                let index = match (why, outcome) {
+                let by_order = match (why, outcome) {
                     (Why::MoreSegments { left }, _) => segments.checked_sub(usize::from(left) + 1),
                     (_, Outcome::Completed) => segments.checked_sub(1),
-                    (_, Outcome::Faulted) => chosen.filter(|(job, _)| *job == id).map(|(_, s)| s.into()),
+                    (_, Outcome::Faulted) => None,
                 };
+                let by_order = by_order.and_then(|index| u16::try_from(index).ok());
+                let index = chosen.take().filter(|(job, _)| *job == id).map(|(_, index)| index).or(by_order);
                 let job = self.job(id);
-                if let Some(index) = index.and_then(|index| u16::try_from(index).ok()) {
+                if let Some(index) = index {
                     job.segment(index).finished.get_or_insert(now);
                 }
                 if action == Action::Retire {

@@ -1,4 +1,5 @@
 //! The file: round trip, cut at every byte, every byte changed, and blocks that lie.
+use super::twin::simulate;
 use super::{TaskOf, file_of, header, job, kinds, some_records, trace_of};
 use crate::file::{Chunk, END, HEADER, LONGEST, MAGIC, RECORDS, VERSION, crc32};
 use crate::{Balance, Body, Damage, Header, Record, Totals, Trace, TraceError, write_all, write_file};
@@ -165,14 +166,17 @@ proptest! {
     #[test]
     fn hostile_content_is_an_answer(seed in any::<u64>(), changes in 1usize..8) {
         let mut rng = Rng::new(seed);
+        let truth = simulate(seed % 40);
+        let [scheduler, worker] = [&truth.scheduler, &truth.worker].map(|r| r[..r.len().min(60)].to_vec());
+        let (steps, works) = (scheduler.len() as u64, worker.len() as u64);
         let mut blocks = vec![
-            (HEADER, encoded(&two_tasks())),
-            (RECORDS, encoded(&vec![chunk(0, 0, 5), chunk(1, 3, 2)])),
-            (RECORDS, encoded(&vec![chunk(0, 7, 3)])),
-            (END, encoded(&Totals { recorders: vec![balance(10, 8), balance(5, 2)] })),
+            (HEADER, encoded(&truth.header)),
+            (RECORDS, encoded(&vec![Chunk { recorder: 0, first: 0, records: scheduler }])),
+            (RECORDS, encoded(&vec![Chunk { recorder: 1, first: 0, records: worker }])),
+            (END, encoded(&Totals { recorders: vec![balance(steps, steps), balance(works, works)] })),
         ];
         for _ in 0..changes {
-            let which = usize::try_from(rng.between(0, 3)).unwrap();
+            let which = usize::try_from(rng.between(0, 5)).map(|which| if which < 4 { which } else { 1 }).unwrap();
             let payload = &mut blocks[which].1;
             let at = usize::try_from(rng.between(0, payload.len() as u64)).unwrap();
             let byte = if rng.one_in(2) { 0xff } else { rng.bits().to_le_bytes()[0] };
@@ -182,6 +186,9 @@ proptest! {
                 _ if at < payload.len() => payload[at] = byte,
                 _ => payload.push(byte),
             }
+        }
+        if rng.one_in(2) {
+            blocks.pop();
         }
         if let Ok(trace) = Trace::from_bytes(&file(&blocks)) {
             // Whatever was let through can be used.
