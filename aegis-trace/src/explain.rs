@@ -210,9 +210,9 @@ impl Jobs<'_> {
             }
             (Some(release), _) => {
                 causes.until(release.at, CauseKind::LateRelease, None);
-                self.served(job, &mut causes);
+                self.served(job, ending, &mut causes);
             }
-            (None, _) => self.served(job, &mut causes),
+            (None, _) => self.served(job, ending, &mut causes),
         }
         causes.until(until, CauseKind::Unexplained, None);
         let explanation = Explanation {
@@ -297,7 +297,7 @@ impl Jobs<'_> {
 
     /// Everything from the release on: waiting and running in turns. Where it is not known since when the job was
     /// ready, its waiting cannot be explained.
-    fn served(&self, job: &Job, causes: &mut Tiling) {
+    fn served(&self, job: &Job, ending: Ending, causes: &mut Tiling) {
         let mut ready = job.release;
         for segment in &job.segments {
             if let Some(from) = segment.from() {
@@ -305,19 +305,28 @@ impl Jobs<'_> {
                     self.waited(job.id, ready, from, causes);
                 }
                 causes.until(from, CauseKind::Unexplained, None);
-                let to = segment.to().unwrap_or(causes.end);
+                let to = match ending {
+                    Ending::Unfinished { .. } if Some(segment) == job.segments.last() => {
+                        segment.to().unwrap_or(causes.end)
+                    }
+                    _ => segment.to().unwrap_or(from),
+                };
                 let unstarted = if self.starts_known && segment.to().is_none() { to } else { from };
                 causes.until(segment.started.unwrap_or(unstarted).min(to), CauseKind::Dispatch, None);
                 self.ran(job.id, segment.index, segment.ended.unwrap_or(to).min(to), causes);
                 causes.until(to, CauseKind::Dispatch, None);
             }
+            if let Some(finished) = segment.finished {
+                causes.until(finished.at, CauseKind::Unexplained, None);
+            }
             ready = segment.finished;
         }
-        let told = job.segments.last().is_none_or(|s| s.finished.is_some());
-        match ready {
-            Some(ready) if job.retired.is_none() => self.waited(job.id, ready, causes.end, causes),
+        match (ready, ending) {
+            (Some(ready), Ending::Unfinished { .. } | Ending::Unknown) => {
+                self.waited(job.id, ready, causes.end, causes);
+            }
             // It ended, and the trace ends before the scheduler was told.
-            None if !told => self.idle(causes.end, causes),
+            (None, Ending::Unfinished { .. }) => self.idle(causes.end, causes),
             _ => {}
         }
     }
@@ -334,8 +343,10 @@ impl Jobs<'_> {
 
     /// The job was ready from `ready` on and was not chosen before `to`: whoever held the partition is the cause.
     fn waited(&self, id: JobId, ready: Moment, to: Nanos, causes: &mut Tiling) {
-        // Occupations follow each other, so that only the last one chosen before can reach into this wait.
-        let first = self.occupations.partition_point(|o| o.chosen.at <= causes.at).saturating_sub(1);
+        // Occupations follow each other, so that only those of the last choice before can reach into this wait.
+        let begun = self.occupations.partition_point(|o| o.chosen.at <= causes.at);
+        let last = self.occupations[..begun].last().map_or(Nanos::ZERO, |o| o.chosen.at);
+        let first = self.occupations.partition_point(|o| o.chosen.at < last);
         for occupation in &self.occupations[first..] {
             if occupation.chosen.at >= to {
                 break;

@@ -87,8 +87,13 @@ impl<'t> Jobs<'t> {
             end,
             starts_known: starts && trace.gaps().is_empty(),
         };
+        let mut due: BTreeMap<u32, u64> = BTreeMap::new();
+        let mut chosen = None;
         for (entry, e) in trace.entries().iter().enumerate() {
-            jobs.add(Moment { at: e.record.at, entry }, e.record.body);
+            if due.insert(e.recorder, e.seq + 1).is_some_and(|due| due != e.seq) {
+                chosen = None;
+            }
+            jobs.add(Moment { at: e.record.at, entry }, e.record.body, &mut chosen);
         }
         jobs.unseen = unseen(trace, end);
         jobs.occupations = occupations(&jobs.jobs, &jobs.unseen, end);
@@ -123,9 +128,10 @@ impl<'t> Jobs<'t> {
         })
     }
 
-    fn add(&mut self, now: Moment, body: Body) {
+    /// `chosen` is the latest choice, if no record has been missing since.
+    fn add(&mut self, now: Moment, body: Body, chosen: &mut Option<(JobId, u16)>) {
         match body {
-            Body::Step { event, decision } => self.step(now, event, decision),
+            Body::Step { event, decision } => self.step(now, event, decision, chosen),
             Body::Started { job, segment } => {
                 self.job(job).segment(segment).started.get_or_insert(now.at);
             }
@@ -139,7 +145,13 @@ impl<'t> Jobs<'t> {
         }
     }
 
-    fn step(&mut self, now: Moment, event: Event, Decision { action, why }: Decision) {
+    fn step(
+        &mut self,
+        now: Moment,
+        event: Event,
+        Decision { action, why }: Decision,
+        chosen: &mut Option<(JobId, u16)>,
+    ) {
         match (event, action) {
             (Event::Release { job, arrival }, Action::Enqueue) => {
                 let job = self.job(job);
@@ -151,17 +163,19 @@ impl<'t> Jobs<'t> {
                 job.arrival.get_or_insert(arrival);
                 job.refused.get_or_insert((now, why));
             }
-            (Event::Finish { job, outcome }, Action::Requeue | Action::Retire) => {
-                let segments = self.trace.header().set.get(job.task).map_or(1, |t| t.segments.len());
-                let job = self.job(job);
-                let index = match (why, outcome) {
+            (Event::Finish { job: id, outcome }, Action::Requeue | Action::Retire) => {
+                let segments = self.trace.header().set.get(id.task).map_or(1, |t| t.segments.len());
+                let by_order = match (why, outcome) {
                     (Why::MoreSegments { left }, _) => segments.checked_sub(usize::from(left) + 1),
                     (_, Outcome::Completed) => segments.checked_sub(1),
                     (_, Outcome::Faulted) => None,
                 };
-                let open = || job.segments.iter().rev().find(|s| s.finished.is_none()).map(|s| s.index);
-                let index = index.and_then(|i| u16::try_from(i).ok()).or_else(open).unwrap_or(0);
-                job.segment(index).finished.get_or_insert(now);
+                let by_order = by_order.and_then(|index| u16::try_from(index).ok());
+                let index = chosen.take().filter(|(job, _)| *job == id).map(|(_, index)| index).or(by_order);
+                let job = self.job(id);
+                if let Some(index) = index {
+                    job.segment(index).finished.get_or_insert(now);
+                }
                 if action == Action::Retire {
                     job.retired.get_or_insert((now, outcome));
                 }
@@ -171,6 +185,7 @@ impl<'t> Jobs<'t> {
                 }
             }
             (_, Action::Start { job, segment }) => {
+                *chosen = Some((job, segment));
                 self.job(job).segment(segment).chosen.get_or_insert(now);
             }
             _ => {}
@@ -222,8 +237,8 @@ impl Segment {
     }
 }
 
-/// Who held the partition when. A segment whose end is missing held it at most until the next choice; the last one may
-/// simply still hold it.
+/// Who held the partition when. A segment whose end is missing held it at most until the next choice at a
+/// later instant; the last one may simply still hold it.
 fn occupations(jobs: &BTreeMap<JobId, Job>, unseen: &[Range<Nanos>], end: Nanos) -> Vec<Occupation> {
     let segments = jobs.values().flat_map(|job| job.segments.iter().map(|segment| (job.id, segment)));
     let mut held: Vec<(Moment, JobId, &Segment)> = segments
@@ -233,17 +248,21 @@ fn occupations(jobs: &BTreeMap<JobId, Job>, unseen: &[Range<Nanos>], end: Nanos)
         })
         .collect();
     held.sort_by_key(|(chosen, job, _)| (*chosen, *job));
-    let next = held.iter().skip(1).map(|(chosen, ..)| Some(chosen.at)).chain([None]);
-    let occupation = |(&(chosen, job, segment), next): (&(Moment, JobId, &Segment), Option<Nanos>)| {
+    let mut later: Option<Nanos> = None;
+    let mut occupations: Vec<Occupation> = Vec::with_capacity(held.len());
+    for (chosen, job, segment) in held.into_iter().rev() {
+        let next = occupations.last().map(|o| o.chosen.at).filter(|at| *at > chosen.at).or(later);
+        later = next;
         let all_seen = unseen.last().is_none_or(|gap| gap.end <= chosen.at);
         let (surely, to) = match (segment.finished, next) {
             (Some(finished), _) => (finished.at, finished.at),
             (None, None) if all_seen => (end, end),
             (None, next) => (segment.ended.unwrap_or(chosen.at), next.unwrap_or(end)),
         };
-        Occupation { job, chosen, surely, to }
-    };
-    held.iter().zip(next).map(occupation).collect()
+        occupations.push(Occupation { job, chosen, surely, to });
+    }
+    occupations.reverse();
+    occupations
 }
 
 /// When it is not known who held the partition because decisions may be missing: from the last record before a gap of

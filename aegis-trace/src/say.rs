@@ -81,10 +81,13 @@ impl Header {
             (Event::Release { job, .. } | Event::Finish { job, .. }, Action::Retire) => {
                 write!(f, "{} finished", self.job_name(job))?;
             }
-            (_, Action::Continue) => match decision.why {
-                Why::Busy { running, .. } => write!(f, "{} goes on", self.job_name(running))?,
-                _ => write!(f, "the running job goes on")?,
-            },
+            (_, Action::Continue) => {
+                if let Why::Busy { running, since } = decision.why {
+                    let (name, since) = (self.job_name(running), self.time(since));
+                    return write!(f, "{name} goes on: it runs since {since} and cannot be preempted");
+                }
+                write!(f, "the running job goes on")?;
+            }
             (_, Action::Idle) => write!(f, "idle")?,
             (Event::Dispatch, Action::Enqueue) => write!(f, "queued")?,
             (Event::Dispatch, Action::Requeue) => write!(f, "queued again")?,

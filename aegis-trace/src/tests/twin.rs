@@ -36,17 +36,17 @@ struct Live {
 }
 
 /// What really happened.
-struct Truth {
-    header: Header,
-    scheduler: Vec<Record>,
-    worker: Vec<Record>,
+pub struct Truth {
+    pub header: Header,
+    pub scheduler: Vec<Record>,
+    pub worker: Vec<Record>,
     /// For every nanosecond: who held the partition, in which phase of which segment.
     owner: Vec<Option<(JobId, u16, Phase)>>,
     jobs: Vec<Live>,
     refused: Vec<JobId>,
 }
 
-fn simulate(seed: u64) -> Truth {
+pub fn simulate(seed: u64) -> Truth {
     let mut rng = Rng::new(seed);
     let rng = &mut rng;
     let policy =
