@@ -61,7 +61,7 @@ fn utilisation(rows: &[Row]) -> std::cmp::Ordering {
 #[track_caller]
 fn check(seed: u64, sets: usize, shape: Shape) {
     let mut rng = Rng::new(seed);
-    let (mut compared, mut misses, mut loose) = ([0; 3], 0, 0);
+    let (mut compared, mut misses) = ([0; 3], 0);
     while compared.iter().sum::<usize>() < 3 * sets {
         let rows = random(&mut rng, shape);
         let jitter = rows.iter().any(|row| row.j > 0);
@@ -78,10 +78,15 @@ fn check(seed: u64, sets: usize, shape: Shape) {
             let set = set(policy, &rows);
             let expect: Vec<_> = worst.iter().copied().map(Some).collect();
             if shape.overtaking && (shape.segments || policy == Policy::FixedPriority) {
-                let bounds = bounds(&set);
-                let safe = bounds.iter().zip(&expect).all(|(bound, worst)| bound >= worst);
-                assert!(safe, "seed {seed}, {policy}: {rows:?}: {bounds:?} < {worst:?}");
-                loose += usize::from(bounds != expect);
+                // Safe, and at most 1 tick above where only fixed priorities keep it from being exact.
+                let most = if shape.segments { u64::MAX } else { 1 };
+                for (bound, worst) in bounds(&set).into_iter().flatten().zip(&worst) {
+                    let above = bound.checked_sub(*worst);
+                    assert!(
+                        above.is_some_and(|above| above <= most),
+                        "seed {seed}, {policy}: {rows:?} {worst:?} {bound:?}"
+                    );
+                }
                 continue;
             }
             assert_eq!(bounds(&set), expect, "seed {seed}, {policy}: {rows:?}");
@@ -94,11 +99,7 @@ fn check(seed: u64, sets: usize, shape: Shape) {
         }
     }
     assert!(compared.iter().all(|n| *n > sets / 2), "{compared:?}");
-    if shape.overtaking {
-        println!("{loose} of {compared:?} are not attained");
-    }
     if shape.overtaking && shape.segments {
-        assert!(loose < sets / 10, "{loose} of {compared:?} are not attained");
         return;
     }
     assert!(
@@ -109,7 +110,7 @@ fn check(seed: u64, sets: usize, shape: Shape) {
 
 #[test]
 fn two_tasks() {
-    check(1, 3000, Shape { tasks: 2, longest_period: 10, ..Shape::default() });
+    check(1, 2500, Shape { tasks: 2, longest_period: 10, ..Shape::default() });
 }
 
 #[test]
@@ -133,25 +134,25 @@ fn segments() {
 fn jitter() {
     let shape = Shape { longest_period: 7, jitter: 4, ..Shape::default() };
     check(6, 800, Shape { tasks: 2, ..shape });
-    check(7, 150, Shape { tasks: 3, jitter: 2, equal_priorities: true, ..shape });
+    check(7, 120, Shape { tasks: 3, jitter: 2, equal_priorities: true, ..shape });
 }
 
 #[test]
 fn jitter_and_segments() {
     let shape = Shape { longest_period: 7, jitter: 3, segments: true, ..Shape::default() };
     check(8, 500, Shape { tasks: 2, ..shape });
-    check(9, 100, Shape { tasks: 3, jitter: 2, ..shape });
+    check(9, 60, Shape { tasks: 3, jitter: 2, ..shape });
 }
 
 /// Jitter above the period lets a later job of a task start before an earlier one is released, and block it. With
-/// segments the bound is safe and nearly always attained: it takes the ones before the blocking segment as instant.
+/// segments the bound is safe, not exact: it takes the ones before the blocking segment as instant.
 #[test]
 fn jitter_above_the_period() {
     let shape = Shape { longest_period: 4, jitter: 6, overtaking: true, ..Shape::default() };
     check(10, 100, Shape { tasks: 1, longest_period: 6, jitter: 12, ..shape });
-    check(11, 300, Shape { tasks: 2, ..shape });
+    check(11, 150, Shape { tasks: 2, ..shape });
     check(12, 100, Shape { tasks: 1, longest_period: 6, jitter: 12, segments: true, ..shape });
-    check(13, 150, Shape { tasks: 2, segments: true, equal_priorities: true, ..shape });
+    check(13, 60, Shape { tasks: 2, segments: true, equal_priorities: true, ..shape });
 }
 
 /// The model is sustainable: executions shorter than the WCET never make a response longer.

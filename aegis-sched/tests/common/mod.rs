@@ -12,6 +12,7 @@ pub struct Row {
 }
 
 /// A task in one segment without jitter.
+#[allow(dead_code, reason = "not every test file needs every form")]
 pub fn row(c: u64, t: u64, d: u64) -> Row {
     Row { segments: vec![c], t, d, j: 0, priority: None }
 }
