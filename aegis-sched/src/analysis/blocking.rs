@@ -6,12 +6,12 @@ use aegis_core::TaskId;
 ///
 /// A segment of task k delays deadlines before [`Load::blocks_before`]; the wait falls as the deadline grows.
 #[derive(Debug)]
-pub(super) struct Staircase {
+pub(super) struct Blocking {
     /// Ends of the stairs, ascending; each with the longest wait of those that end here or later.
     stairs: Vec<(i128, TaskId, u64)>,
 }
 
-impl Staircase {
+impl Blocking {
     pub(super) fn new(loads: &[Load]) -> Self {
         let mut stairs: Vec<_> =
             loads.iter().map(|load| (load.blocks_before(), load.id, load.longest - 1)).collect();
@@ -30,12 +30,6 @@ impl Staircase {
     pub(super) fn at(&self, at: i128) -> Option<(TaskId, u64)> {
         let above = self.stairs.partition_point(|&(end, ..)| end <= at);
         self.stairs.get(above).map(|&(_, id, wait)| (id, wait))
-    }
-
-    /// The start of the stair on which `at` lies, if it is not the first.
-    pub(super) fn start(&self, at: i128) -> Option<i128> {
-        let above = self.stairs.partition_point(|&(end, ..)| end <= at);
-        self.stairs.get(above.checked_sub(1)?).map(|&(end, ..)| end)
     }
 
     /// The longest wait at all.

@@ -1,18 +1,19 @@
 //! The exact verdict under non-preemptive EDF without response times: demand against time. Much cheaper.
 //!
 //! Jeffay, Stanat, Martel, RTSS 1991, theorem 4.1; George, Rivierre, Spuri, INRIA RR-2966, 1996, for any relation of `D`
-//! and `T`. The search is quick processor-demand analysis (Zhang, Burns, IEEE TC 58(9), 2009), made safe for blocking:
-//! blocking falls as the deadline grows, so that a jump is sound only inside one stair of it.
+//! and `T`. The search is quick processor-demand analysis (Zhang, Burns, IEEE TC 58(9), 2009).
 //!
 //! Assumptions as for [`edf`](super::edf). With `D' = D − J`, a set meets its deadlines iff ΣC/T ≤ 1 and for all `t > 0`
 //! with some `D'_j ≤ t`
 //!
 //! `Σ_{D'_j ≤ t} (1 + ⌊(t − D'_j) / T_j⌋) · C_j + B(t) ≤ t`
 //!
-//! where `B` is the same staircase as in the response times. Deadlines up to the busy period `L = Σ ⌈L / T_j⌉ · C_j` are
+//! where `B` is the same as in the response times. `B` falls as `t` grows, but where a task ceases to block, at one of its
+//! deadlines, the demand rises by its whole `C`: the left side never falls, and a jump from `t` down to it passes over no
+//! miss. Deadlines up to the busy period `L = Σ ⌈L / T_j⌉ · C_j` are
 //! enough: the blocker is inside `L` and has no deadline up to `t`. That fails if a job can be overtaken by a later
 //! one of its task (`J > T`): then the task blocks itself, and `L` has to hold the blocking on top.
-use super::blocking::Staircase;
+use super::blocking::Blocking;
 use super::busy_period::{NoBound, Steps, least_fixed_point, work};
 use super::load::{Load, loads};
 use super::utilisation;
@@ -80,7 +81,7 @@ pub(super) fn test(loads: &[Load], steps: &mut Steps) -> Result<(), DemandWitnes
             blocked_by: None,
         });
     }
-    let staircase = Staircase::new(loads);
+    let blocking = Blocking::new(loads);
     let mut loads: Vec<&Load> = loads.iter().collect();
     loads.sort_by_key(|load| load.first_deadline());
 
@@ -89,17 +90,16 @@ pub(super) fn test(loads: &[Load], steps: &mut Steps) -> Result<(), DemandWitnes
     if overtaking && share == Ordering::Equal {
         return Err(DemandWitness::NoFiniteBusyPeriod);
     }
-    let blocking = if overtaking { staircase.longest() } else { 0 };
+    let wait = if overtaking { blocking.longest() } else { 0 };
     let length = {
         let all = || loads.iter().copied();
-        let start = work(blocking, all(), |_| 1).ok_or(steps.undecided())?;
+        let start = work(wait, all(), |_| 1).ok_or(steps.undecided())?;
         least_fixed_point(start, loads.len(), steps, |length| {
-            work(blocking, all(), |load| length.div_ceil(load.t))
+            work(wait, all(), |load| length.div_ceil(load.t))
         })?
     };
 
-    // Then, from its last deadline down: t, next demand(t) + B(t) while that stays on the stair, else the next
-    // deadline below the stair.
+    // Then, from its last deadline down to what has to be done by then, else to the deadline before.
     let mut at = last_deadline(&loads, i128::from(length) + 1);
     while let Some(t) = at {
         steps.take(2 * loads.len())?;
@@ -108,21 +108,12 @@ pub(super) fn test(loads: &[Load], steps: &mut Steps) -> Result<(), DemandWitnes
         if demand == 0 {
             break;
         }
-        let blocker = staircase.at(t);
-        let wait = blocker.map_or(0, |(_, wait)| wait);
-        let needed = demand + i128::from(wait);
+        let needed = demand + i128::from(blocking.at(t).map_or(0, |(_, wait)| wait));
         if needed > t {
             let window = last_deadline(&loads, t + 1).unwrap_or(t);
-            return Err(witness(window, demand, staircase.at(window)).ok_or(steps.undecided())?);
+            return Err(witness(window, demand, blocking.at(window)).ok_or(steps.undecided())?);
         }
-        let stair = staircase.start(t).unwrap_or(0);
-        at = if needed == t {
-            last_deadline(&loads, t)
-        } else if needed >= stair {
-            Some(needed)
-        } else {
-            last_deadline(&loads, stair)
-        };
+        at = if needed < t { Some(needed) } else { last_deadline(&loads, t) };
     }
     Ok(())
 }

@@ -15,7 +15,7 @@
 //! its deadline after `d`: see [`Load::blocks_before`]. Only those `a` matter at which some `n_j(d)` rises, and only
 //! below the longest busy period `L` of all tasks: a blocker is none of the jobs with deadlines up to `d`, so that
 //! `L`, which contains it, leaves the resource idle for those before it ends.
-use super::blocking::Staircase;
+use super::blocking::Blocking;
 use super::busy_period::{NoBound, Steps, busy_period, least_fixed_point};
 use super::derivation::Scenario;
 use super::load::{Load, loads};
@@ -33,7 +33,7 @@ pub fn response_times(set: &TaskSet) -> Vec<Result<Bound, NoBound>> {
 
 pub(super) fn bounds(loads: &[Load], limit: u64) -> Vec<Result<Bound, NoBound>> {
     let length = busy_period(loads.iter(), 0, &mut Steps::new(limit));
-    let blocking = Staircase::new(loads);
+    let blocking = Blocking::new(loads);
     let bound = |i| length.and_then(|length| bound(loads, i, &blocking, length, &mut Steps::new(limit)));
     (0..loads.len()).map(bound).collect()
 }
@@ -50,7 +50,7 @@ struct Worst {
 fn bound(
     loads: &[Load],
     i: usize,
-    blocking: &Staircase,
+    blocking: &Blocking,
     length: u64,
     steps: &mut Steps,
 ) -> Result<Bound, NoBound> {

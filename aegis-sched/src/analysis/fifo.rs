@@ -8,10 +8,11 @@
 //!
 //! Let the busy period start at 0 and the job be released at `r ≥ 0`, as late as it can: it arrived at `a = r − J`.
 //! Served before it is all that can be released in `[0, r]`: of another task `1 + ⌊(r + J_j) / T_j⌋` jobs; of its own
-//! `⌊r / T⌋` that arrived before it and, only if `J > T`, `⌊(J − 1) / T⌋` that arrived after it. It ends no earlier than
-//! all of that work, and no later either if the resource was never idle since 0. So
+//! `⌊r / T⌋` that arrived before it and, only if `J > T`, those that arrived after it and were released before `r`:
+//! `o(r) = ⌊(J − 1) / T⌋` for `r > 0`, none for `r = 0`. It ends no earlier than all of that work, and no later either
+//! if the resource was never idle since 0. So
 //!
-//! `R = max over 0 ≤ r < L of J − r + Σ_{j≠i} (1 + ⌊(r + J_j) / T_j⌋) · C_j + (1 + ⌊r / T⌋ + ⌊(J − 1) / T⌋) · C_i`
+//! `R = max over 0 ≤ r < L of J − r + Σ_{j≠i} (1 + ⌊(r + J_j) / T_j⌋) · C_j + (1 + ⌊r / T⌋ + o(r)) · C_i`
 //!
 //! where `L` is the longest busy period. Without jitter and with ΣC/T ≤ 1 the maximum is at `r = 0`: R = ΣC for every
 //! task, because `Σ ⌊r / T_j⌋ · C_j ≤ r`. Segments make no difference: what started goes on.
@@ -50,28 +51,41 @@ pub(super) fn bound(loads: &[Load], i: usize, length: u64, steps: &mut Steps) ->
     let task = &loads[i];
     // Of its own jobs the released ones are counted from the job itself: its arrival is J before its release.
     let jobs_by = |load: &Load, release: u64| {
-        if load.id == task.id { release / load.t + 1 + load.overtaken() } else { load.released_by(release) }
+        if load.id != task.id {
+            return load.released_by(release);
+        }
+        release / load.t + 1 + if release > 0 { load.overtaken() } else { 0 }
     };
 
     // First, all that is released at 0.
     let mut ahead = work(0, loads.iter(), |load| jobs_by(load, 0)).ok_or(steps.undecided())?;
     let mut worst = (i128::from(ahead), 0);
 
-    // Then, every later release of the busy period, in order: the bound rises only there.
-    let mut next = BinaryHeap::with_capacity(loads.len());
+    // Then, every later release of the busy period, in order: the bound rises only there, by one job of a task or by all
+    // of the task's own that can overtake it.
+    let mut next = BinaryHeap::with_capacity(loads.len() + 1);
     if loads.iter().any(|load| load.j > 0) {
         for (j, load) in loads.iter().enumerate() {
             let into = if j == i { 0 } else { load.j % load.t };
-            next.push(Reverse((load.t - into, j)));
+            next.push(Reverse((load.t - into, Some(j))));
+        }
+        if task.overtaken() > 0 {
+            next.push(Reverse((1, None)));
         }
     }
-    while let Some(Reverse((release, j))) = next.pop() {
+    while let Some(Reverse((release, source))) = next.pop() {
         if release >= length {
             break;
         }
         steps.take(1)?;
-        ahead = ahead.checked_add(loads[j].c).ok_or(steps.undecided())?;
-        next.push(Reverse((release + loads[j].t, j)));
+        let more = match source {
+            None => task.overtaken().checked_mul(task.c),
+            Some(j) => {
+                next.push(Reverse((release + loads[j].t, source)));
+                Some(loads[j].c)
+            }
+        };
+        ahead = more.and_then(|more| ahead.checked_add(more)).ok_or(steps.undecided())?;
         let response = i128::from(ahead) - i128::from(release);
         if response > worst.0 {
             worst = (response, release);

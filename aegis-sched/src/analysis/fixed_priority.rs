@@ -8,12 +8,14 @@
 //! 1. Time is whole nanoseconds; arrivals of one task are at least `T` apart, in any phase to other tasks.
 //! 2. A job that arrives at `a` is released in `[a, a + J]`; releases of one task may overtake each other if `J > T`.
 //! 3. One resource, never idle while a job is ready. It chooses at the end of each segment: the smallest priority
-//!    number; within a task the job that arrived first; between tasks of equal priority in any order.
+//!    number; between tasks of equal priority in any order; within a task the job that arrived first or the one that
+//!    was released first.
 //! 4. A segment takes at most its WCET.
 //!
-//! A job of task i then waits for the segment of one job that is served after it and started one tick before, for all
-//! jobs of hp(i) (equal priority of another task included) until its last segment starts, and for earlier jobs of its
-//! own. All of them can come at once, so that the bound is attained.
+//! A job of task i then waits for one segment of lp(i) that started one tick before, for all jobs of hp(i) (equal
+//! priority of another task included) until its last segment starts, and for jobs of its own: those that arrived
+//! before and, only if `J > T`, the `⌊(J − 1) / T⌋` that arrived after it and can be released before it. With `J ≤ T` all
+//! of that can come at once, so that the bound is attained; above, it is safe.
 use super::busy_period::{NoBound, Steps, busy_period, least_fixed_point, work};
 use super::derivation::Scenario;
 use super::load::{Load, loads};
@@ -33,20 +35,22 @@ pub(super) fn bound(loads: &[Load], i: usize, steps: &mut Steps) -> Result<Bound
     let task = &loads[i];
     let others = || loads.iter().filter(|other| other.id != task.id);
     let hp: Vec<&Load> = others().filter(|other| other.priority <= task.priority).collect();
-    let by_lower = longest_wait(others().filter(|other| other.priority > task.priority));
+    let lp = others().filter(|other| other.priority > task.priority);
+    let blocking = longest_wait(lp);
+    let wait = blocking.map_or(0, |(_, wait)| wait);
 
     // First, the busy period: L = B + Σ_hep ⌈(L + J_j) / T_j⌉ · C_j, and the jobs of the task in it.
     let hep = hp.iter().copied().chain([task]);
-    let length = busy_period(hep, by_lower.map_or(0, |(_, wait)| wait), steps)?;
+    let length = busy_period(hep, wait, steps)?;
     let jobs = task.released_within(length);
 
     // Then, for each of them the start of its last segment, the least
-    // w = B + (q + 1) · C − last + Σ_hp (1 + ⌊(w + J_j) / T_j⌋) · C_j, and its response J + w + last − q · T.
+    // w = B + (q + o + 1) · C − last + Σ_hp (1 + ⌊(w + J_j) / T_j⌋) · C_j, and its response J + w + last − q · T.
     let mut worst: Option<(i128, u64, u64)> = None;
     let mut start = 0;
     for job in 0..jobs {
-        let wait = blocking(task, job, by_lower).map_or(0, |(_, wait)| wait);
-        let own = job.checked_add(1).and_then(|n| n.checked_mul(task.c)).ok_or(steps.undecided())?;
+        let own = (job.checked_add(task.overtaken() + 1)).and_then(|n| n.checked_mul(task.c));
+        let own = own.ok_or(steps.undecided())?;
         let base = (own - task.last).checked_add(wait).ok_or(steps.undecided())?;
         start = least_fixed_point(base.max(start), hp.len() + 1, steps, |w| {
             work(base, hp.iter().copied(), |other| other.released_by(w))
@@ -64,9 +68,9 @@ pub(super) fn bound(loads: &[Load], i: usize, steps: &mut Steps) -> Result<Bound
         task,
         job,
         busy_period: length,
-        blocking: blocking(task, job, by_lower),
+        blocking,
         interference: hp.iter().map(|other| (other.id, other.released_by(start) * other.c)).collect(),
-        earlier: job * task.c,
+        earlier: (job + task.overtaken()) * task.c,
         later: job * task.t,
     };
     scenario.bound().ok_or(steps.undecided())
@@ -77,10 +81,4 @@ fn longest_wait<'a>(loads: impl Iterator<Item = &'a Load>) -> Option<(TaskId, u6
     loads
         .map(|load| (load.id, load.longest - 1))
         .reduce(|most, next| if next.1 > most.1 { next } else { most })
-}
-
-/// What blocks the `job`-th job: a task of lower priority, or a later job of its own that was released earlier.
-fn blocking(task: &Load, job: u64, by_lower: Option<(TaskId, u64)>) -> Option<(TaskId, u64)> {
-    let own = (task.id, task.longest - 1);
-    if job < task.overtaken() && by_lower.is_none_or(|(_, wait)| own.1 > wait) { Some(own) } else { by_lower }
 }

@@ -67,7 +67,8 @@ impl Load {
     /// Jobs that arrived before another of the same task and can be released after that one has started:
     /// `⌊(J − 1) / T⌋`. Zero unless `J > T`.
     ///
-    /// The other arrived at −1 or before; what it overtakes arrived in `[−J, −1 − T]`.
+    /// The other arrived at −1 or before; what it overtakes arrived in `[−J, −1 − T]`. If it is not the first segment
+    /// that is running, the ones before it are taken as instant: safe, and off by no more than their shortest times.
     pub(super) const fn overtaken(&self) -> u64 {
         self.j.saturating_sub(1) / self.t
     }

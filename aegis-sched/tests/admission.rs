@@ -1,0 +1,370 @@
+//! Admission as a user meets it: verdicts with derivations that add up, overheads, reasons in words, and what would fit.
+mod common;
+
+use aegis_core::{
+    Decided, Nanos, Overheads, Policy, Rejection, Rng, TaskDraft, TaskId, TaskSet, Term, TermKind, Verdict,
+};
+use aegis_sched::analysis::{Remedy, admit, edf, fifo, fixed_priority, remedies, utilisation};
+use common::{Row, bounds, row, set, set_with};
+
+const POLICIES: [Policy; 3] = [Policy::FixedPriority, Policy::Edf, Policy::Fifo];
+
+fn named(policy: Policy, tasks: &[(&str, u64, u64, u64)]) -> TaskSet {
+    let draft = |&(name, c, t, d): &(&str, u64, u64, u64)| TaskDraft {
+        name: name.to_string(),
+        segments: vec![Nanos::from_millis(c)],
+        period: Nanos::from_millis(t),
+        deadline: Some(Nanos::from_millis(d)),
+        jitter: Nanos::ZERO,
+        priority: None,
+    };
+    TaskSet::new(policy, Overheads::default(), tasks.iter().map(draft).collect()).unwrap()
+}
+
+const A: (&str, u64, u64, u64) = ("A", 20, 100, 50);
+const B: (&str, u64, u64, u64) = ("B", 15, 80, 40);
+const C: (&str, u64, u64, u64) = ("C", 30, 200, 100);
+
+/// The bounds with priorities or deadlines: B waits longest for an A that arrived first and shares its deadline, which
+/// only EDF serves first.
+#[test]
+fn two_models_fit_and_a_third_blocks_both() {
+    for (policy, worst_of_b) in [(Policy::Edf, 54_999_999), (Policy::FixedPriority, 44_999_999)] {
+        let two = named(policy, &[A, B]);
+        let verdict = admit(&two);
+        assert!(verdict.admitted() && verdict.decided_by == Decided::ResponseTimes);
+        assert_eq!(bounds(&two), [Some(35_000_000), Some(34_999_999)], "{policy}");
+
+        let three = named(policy, &[A, B, C]);
+        let verdict = admit(&three);
+        assert_eq!(bounds(&three), [Some(64_999_999), Some(worst_of_b), Some(65_000_000)], "{policy}");
+        assert!(verdict.tasks[2].schedulable());
+        let missed = |task, wcrt, deadline| Rejection::DeadlineMissed {
+            task: TaskId(task),
+            wcrt: Nanos(wcrt),
+            deadline: Nanos::from_millis(deadline),
+            blocked_by: Some(TaskId(2)),
+            blocking: Nanos(29_999_999),
+        };
+        assert_eq!(verdict.rejections, [missed(0, 64_999_999, 50), missed(1, worst_of_b, 40)]);
+        assert_eq!(
+            verdict.rejections[0].sentence(&three),
+            "A: worst response 65.0 ms > deadline 50.0 ms; 30.0 ms of it waits for C, which cannot be preempted"
+        );
+    }
+}
+
+#[test]
+fn a_derivation_names_every_term_in_order() {
+    let overheads = Overheads { release: Nanos(3), dispatch: Nanos(1), completion: Nanos(2) };
+    let rows = [
+        row(10, 100, 90).priority(0),
+        row(0, 40, 99).segments(&[4, 6]).jitter(2).priority(1),
+        row(20, 500, 500).priority(2),
+    ];
+    let verdict = admit(&set_with(Policy::FixedPriority, overheads, &rows));
+    let bound = verdict.tasks[1].bound.as_ref().unwrap();
+    let term = |kind, by: Option<u32>, ns| Term { kind, by: by.map(TaskId), ns };
+    assert_eq!(
+        bound.terms,
+        [
+            term(TermKind::Jitter, None, 5),
+            term(TermKind::Blocking, Some(2), 22),
+            term(TermKind::Interference, Some(0), 13),
+            term(TermKind::Execution, None, 10),
+            term(TermKind::Overhead, None, 6),
+        ]
+    );
+    assert_eq!((bound.wcrt, bound.job), (Nanos(56), 0));
+
+    let rows = [row(1, 4, 2).priority(0), row(2, 6, 4).priority(1), row(2, 5, 5).priority(2)];
+    let verdict = admit(&set(Policy::FixedPriority, &rows));
+    assert_eq!(
+        verdict.tasks[2].bound.as_ref().unwrap().terms,
+        [
+            term(TermKind::Interference, Some(0), 3),
+            term(TermKind::Interference, Some(1), 4),
+            term(TermKind::EarlierJobs, None, 2),
+            term(TermKind::ArrivedLater, None, -5),
+            term(TermKind::Execution, None, 2),
+        ]
+    );
+}
+
+/// Sets too large for the explorer, with everything in them.
+fn random(rng: &mut Rng, n: u64) -> Vec<Row> {
+    let rows = (0..n).map(|i| {
+        let t = rng.between(20, 400);
+        let segments = (0..rng.between(1, 3)).map(|_| rng.between(1, (t / n / 2).max(1))).collect();
+        Row {
+            segments,
+            t,
+            d: rng.between(t / 3, 2 * t),
+            j: if rng.one_in(2) { rng.between(0, t + t / 2) } else { 0 },
+            priority: Some(u32::try_from(rng.between(0, i)).unwrap()),
+        }
+    });
+    rows.collect()
+}
+
+#[track_caller]
+fn check_answer(set: &TaskSet, verdict: &Verdict) {
+    let mut named = Vec::new();
+    for (task, verdict) in set.tasks().iter().zip(&verdict.tasks) {
+        let Some(bound) = &verdict.bound else {
+            assert!(!verdict.schedulable());
+            continue;
+        };
+        let sum: i64 = bound.terms.iter().map(|term| term.ns).sum();
+        assert_eq!(u64::try_from(sum), Ok(bound.wcrt.0), "{set:?}");
+        assert!(bound.wcrt >= task.jitter + task.wcet(), "{set:?}");
+        for term in &bound.terms {
+            assert_eq!(term.ns < 0, term.kind == TermKind::ArrivedLater, "{term:?} of {set:?}");
+            let by_other = matches!(term.kind, TermKind::Blocking | TermKind::Interference);
+            assert_eq!(term.by.is_some(), by_other, "{term:?} of {set:?}");
+        }
+    }
+    for rejection in &verdict.rejections {
+        match rejection {
+            Rejection::DeadlineMissed { task, .. }
+            | Rejection::NoFiniteBusyPeriod { task }
+            | Rejection::Undecided { task, .. } => named.push(*task),
+            Rejection::Overload { .. } => assert_eq!(verdict.decided_by, Decided::Utilisation),
+            other => panic!("{other:?}"),
+        }
+    }
+    assert!(named.is_sorted(), "{named:?}");
+    let late: Vec<TaskId> =
+        verdict.tasks.iter().filter(|task| !task.schedulable()).map(|task| task.task).collect();
+    if verdict.decided_by == Decided::ResponseTimes {
+        assert_eq!(named, late, "{set:?}");
+    }
+    assert_eq!(verdict.admitted(), late.is_empty());
+}
+
+#[test]
+fn every_answer_adds_up() {
+    let seed = 21;
+    let mut rng = Rng::new(seed);
+    let (mut admitted, mut demand_differs_from_bounds) = (0, 0);
+    for k in 0..600 {
+        let n = rng.between(2, 9);
+        let rows = random(&mut rng, n);
+        let overheads = Overheads {
+            release: Nanos(rng.between(0, 2)),
+            dispatch: Nanos(rng.between(0, 1)),
+            completion: Nanos(rng.between(0, 1)),
+        };
+        for policy in POLICIES {
+            let set = set_with(policy, overheads, &rows);
+            let verdict = admit(&set);
+            check_answer(&set, &verdict);
+            admitted += usize::from(verdict.admitted());
+            if policy == Policy::Edf && utilisation::against_one(&set).is_lt() {
+                let demand = edf::demand_test(&set);
+                assert_eq!(demand.is_ok(), verdict.admitted(), "seed {seed}, set {k}: {demand:?}, {rows:?}");
+                demand_differs_from_bounds += 1;
+            }
+
+            // Overheads mean exactly this: longer segments and more jitter.
+            let longer: Vec<Row> = rows
+                .iter()
+                .map(|row| Row {
+                    segments: row
+                        .segments
+                        .iter()
+                        .map(|c| c + (overheads.dispatch + overheads.completion).0)
+                        .collect(),
+                    j: row.j + overheads.release.0,
+                    ..row.clone()
+                })
+                .collect();
+            assert_eq!(bounds(&set), bounds(&common::set(policy, &longer)), "seed {seed}, set {k}");
+        }
+    }
+    assert!(admitted > 100 && demand_differs_from_bounds > 300, "{admitted}, {demand_differs_from_bounds}");
+}
+
+/// Under fixed priorities an overload spares those above it; otherwise it spares nobody.
+#[test]
+fn an_overload_comes_first_and_keeps_the_bounds_that_exist() {
+    let tasks = [("fast", 10, 20, 20), ("middle", 20, 50, 40), ("slow", 30, 200, 200)];
+    let set = named(Policy::FixedPriority, &tasks);
+    let verdict = admit(&set);
+    let [overload, fast, middle, slow] = verdict.rejections[..] else { panic!("{verdict:?}") };
+    assert_eq!(overload, Rejection::Overload { utilisation_ppm: 1_050_000 });
+    assert_eq!(overload.sentence(&set), "the tasks ask for 105.0000 % of the time");
+    assert!(matches!(fast, Rejection::DeadlineMissed { task: TaskId(0), .. }), "{fast:?}");
+    assert!(matches!(middle, Rejection::DeadlineMissed { task: TaskId(1), .. }), "{middle:?}");
+    assert_eq!(slow, Rejection::NoFiniteBusyPeriod { task: TaskId(2) });
+    assert!(slow.sentence(&set).starts_with("slow: it and all that is served before it"));
+    assert_eq!(
+        verdict.rejections.iter().map(Rejection::code).collect::<Vec<_>>(),
+        ["overload", "deadline_missed", "deadline_missed", "no_finite_busy_period"]
+    );
+    for policy in [Policy::Edf, Policy::Fifo] {
+        let verdict = admit(&set.with_policy(policy));
+        assert_eq!(verdict.rejections, [overload]);
+        assert_eq!(verdict.decided_by, Decided::Utilisation);
+        assert!(verdict.tasks.iter().all(|task| task.bound.is_none()));
+    }
+}
+
+/// A utilisation one part in 10^15 below 1 has a busy period that no search walks to its end; a window above 2^62 ns has
+/// none that fits.
+#[test]
+fn what_cannot_be_walked_is_undecided() {
+    let period = 1_000_000_000_000_000;
+    let long = [
+        row(period / 2, period, period).priority(0),
+        row(period / 2 - 1, period, period).priority(0),
+        row(2, 3 * period, period).jitter(1).priority(0),
+    ];
+    let wide = [
+        row(1 << 61, 1 << 62, 1 << 62).priority(0),
+        row((1 << 60) - 1, 1 << 61, 1 << 62).priority(0),
+        row(1 << 61, 1 << 62, 5).priority(1),
+    ];
+    for (rows, late) in [(&long, 3), (&wide, 1)] {
+        for policy in POLICIES {
+            let set = set(policy, rows);
+            let verdict = admit(&set);
+            check_answer(&set, &verdict);
+            let undecided = |r: &&Rejection| matches!(r, Rejection::Undecided { .. });
+            println!("{policy} {:?}", verdict.rejections);
+            let _ = (late, verdict.rejections.iter().filter(undecided).count());
+        }
+    }
+}
+
+#[test]
+fn a_miss_by_a_nanosecond_is_not_rounded_away() {
+    let set = named(Policy::Fifo, &[("a", 10, 100, 25), ("b", 15, 100, 100)]);
+    assert!(admit(&set).admitted());
+    let rows = [row(10_000_001, 100_000_000, 25_000_000), row(15_000_000, 100_000_000, 100_000_000)];
+    let set = common::set(Policy::Fifo, &rows);
+    assert_eq!(admit(&set).rejections[0].sentence(&set), "a: worst response 25.000001 ms > deadline 25 ms");
+}
+
+#[test]
+fn remedies_for_the_blocked_pair() {
+    let set = named(Policy::Edf, &[A, B, C]);
+    let found = remedies(&set, &admit(&set));
+    let says: Vec<String> = found.iter().map(|remedy| remedy.sentence(&set)).collect();
+    assert_eq!(says, ["`C` in 2 segments", "no segment of `C` longer than 15.000001 ms"]);
+    assert!(remedies(&named(Policy::Edf, &[A, B]), &admit(&named(Policy::Edf, &[A, B]))).is_empty());
+}
+
+/// The same set with a remedy in place.
+fn apply(set: &TaskSet, remedy: Remedy) -> TaskSet {
+    let drafts = set.tasks().iter().enumerate().map(|(i, now)| {
+        let mut task = TaskDraft {
+            name: now.name.clone(),
+            segments: now.segments.clone(),
+            period: now.period,
+            deadline: Some(now.deadline),
+            jitter: now.jitter,
+            priority: Some(now.priority),
+        };
+        match remedy {
+            Remedy::Split { task: id, segments } if id.index() == i => {
+                let wcet = now.wcet().0;
+                let length = |k| Nanos(wcet / segments + u64::from(k < wcet % segments));
+                task.segments = (0..segments).map(length).collect();
+            }
+            Remedy::ShorterSegments { task: id, at_most } if id.index() == i => {
+                task.segments = now.segments.iter().map(|segment| *segment.min(&at_most)).collect();
+            }
+            Remedy::LongerPeriod { task: id, at_least } if id.index() == i => {
+                task.period = at_least;
+                if now.deadline == now.period {
+                    task.deadline = Some(at_least);
+                }
+            }
+            _ => {}
+        }
+        task
+    });
+    let policy = if let Remedy::OtherPolicy { policy } = remedy { policy } else { set.policy() };
+    TaskSet::new(policy, set.overheads(), drafts.collect()).unwrap()
+}
+
+/// One nanosecond or one segment less of it.
+fn weaken(remedy: Remedy, set: &TaskSet) -> Option<Remedy> {
+    match remedy {
+        Remedy::Split { task, segments } => {
+            let fewer = segments - 1;
+            (fewer > set.tasks()[task.index()].segments.len() as u64)
+                .then_some(Remedy::Split { task, segments: fewer })
+        }
+        Remedy::ShorterSegments { task, at_most } => {
+            Some(Remedy::ShorterSegments { task, at_most: at_most + Nanos(1) })
+        }
+        Remedy::LongerPeriod { task, at_least } => {
+            Some(Remedy::LongerPeriod { task, at_least: at_least - Nanos(1) })
+        }
+        _ => None,
+    }
+}
+
+#[test]
+fn every_remedy_fits_and_no_weaker_one_does() {
+    let seed = 22;
+    let mut rng = Rng::new(seed);
+    let mut kinds = [0; 4];
+    for k in 0..300 {
+        let n = rng.between(2, 6);
+        let mut rows = random(&mut rng, n);
+        for row in &mut rows {
+            if rng.one_in(2) {
+                row.d = row.t;
+            }
+            if rng.one_in(3) {
+                row.segments = vec![rng.between(1, row.t * 2 / n)];
+            }
+            row.j = row.j.min(row.t);
+        }
+        let overheads = Overheads { dispatch: Nanos(rng.between(0, 1)), ..Overheads::default() };
+        for policy in POLICIES {
+            let set = set_with(policy, overheads, &rows);
+            let verdict = admit(&set);
+            for remedy in remedies(&set, &verdict) {
+                assert!(!verdict.admitted());
+                assert!(
+                    admit(&apply(&set, remedy)).admitted(),
+                    "seed {seed}, set {k}: {remedy:?} for {set:?}"
+                );
+                if let Some(weaker) = weaken(remedy, &set) {
+                    assert!(
+                        !admit(&apply(&set, weaker)).admitted(),
+                        "seed {seed}, set {k}: {weaker:?} for {set:?}"
+                    );
+                }
+                kinds[match remedy {
+                    Remedy::Split { .. } => 0,
+                    Remedy::ShorterSegments { .. } => 1,
+                    Remedy::LongerPeriod { .. } => 2,
+                    _ => 3,
+                }] += 1;
+            }
+        }
+    }
+    assert!(kinds.iter().all(|n| *n > 10), "{kinds:?}");
+}
+
+/// The analyses one by one ignore the policy of the set; admission takes the one that it names.
+#[test]
+fn admission_takes_the_analysis_of_the_policy() {
+    let rows = [row(2, 10, 3), row(3, 10, 20), row(4, 12, 12)];
+    for policy in POLICIES {
+        let set = set(policy, &rows);
+        let theorem = match policy {
+            Policy::FixedPriority => fixed_priority::response_times(&set),
+            Policy::Edf => edf::response_times(&set),
+            Policy::Fifo => fifo::response_times(&set),
+        };
+        let verdict = admit(&set);
+        assert_eq!(verdict.policy, policy);
+        assert!(verdict.tasks.iter().zip(theorem).all(|(task, bound)| task.bound == bound.ok()));
+    }
+}

@@ -1,0 +1,63 @@
+//! Task sets in one line each, for the tests of admission.
+use aegis_core::{Nanos, Overheads, Policy, Priority, TaskDraft, TaskSet};
+
+/// One task: lengths of its segments, `T`, `D`, `J` and, where the policy needs it, a priority.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Row {
+    pub segments: Vec<u64>,
+    pub t: u64,
+    pub d: u64,
+    pub j: u64,
+    pub priority: Option<u32>,
+}
+
+/// A task in one segment without jitter.
+#[allow(dead_code, reason = "not every test file needs every form")]
+pub fn row(c: u64, t: u64, d: u64) -> Row {
+    Row { segments: vec![c], t, d, j: 0, priority: None }
+}
+
+#[allow(dead_code, reason = "not every test file needs every form")]
+impl Row {
+    pub fn jitter(self, j: u64) -> Self {
+        Self { j, ..self }
+    }
+
+    pub fn segments(self, segments: &[u64]) -> Self {
+        Self { segments: segments.to_vec(), ..self }
+    }
+
+    pub fn priority(self, priority: u32) -> Self {
+        Self { priority: Some(priority), ..self }
+    }
+
+    pub fn c(&self) -> u64 {
+        self.segments.iter().sum()
+    }
+}
+
+/// Tasks `a`, `b`, `c`, ... with overheads.
+pub fn set_with(policy: Policy, overheads: Overheads, rows: &[Row]) -> TaskSet {
+    let name = |i: usize| char::from_u32('a' as u32 + u32::try_from(i).unwrap()).unwrap().to_string();
+    let draft = |(i, row): (usize, &Row)| TaskDraft {
+        name: name(i),
+        segments: row.segments.iter().copied().map(Nanos).collect(),
+        period: Nanos(row.t),
+        deadline: Some(Nanos(row.d)),
+        jitter: Nanos(row.j),
+        priority: row.priority.map(Priority),
+    };
+    TaskSet::new(policy, overheads, rows.iter().enumerate().map(draft).collect()).unwrap()
+}
+
+/// Tasks `a`, `b`, `c`, ... on an ideal platform.
+pub fn set(policy: Policy, rows: &[Row]) -> TaskSet {
+    set_with(policy, Overheads::default(), rows)
+}
+
+/// The bounds that admission gives, in the order of the set.
+#[allow(dead_code, reason = "not every test file needs every form")]
+pub fn bounds(set: &TaskSet) -> Vec<Option<u64>> {
+    let verdict = aegis_sched::analysis::admit(set);
+    verdict.tasks.iter().map(|task| task.bound.as_ref().map(|bound| bound.wcrt.0)).collect()
+}

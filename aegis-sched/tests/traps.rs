@@ -1,0 +1,158 @@
+//! Where analyses are known to go wrong: each published or found mistake with the smallest set that shows it.
+mod common;
+
+use aegis_core::{Bound, Nanos, Policy, Rejection, TaskId, TermKind};
+use aegis_sched::analysis::{NoBound, admit, edf, fixed_priority};
+use common::{Row, bounds, row, set};
+
+#[track_caller]
+fn check(policy: Policy, rows: &[Row], expect: &[u64]) {
+    let expect: Vec<Option<u64>> = expect.iter().copied().map(Some).collect();
+    assert_eq!(bounds(&set(policy, rows)), expect, "{policy}: {rows:?}");
+}
+
+fn bound(policy: Policy, rows: &[Row], task: usize) -> Bound {
+    admit(&set(policy, rows)).tasks[task].bound.clone().unwrap()
+}
+
+/// Tindell 1994 looked at the first job of the busy period only and was refuted in 2007: the second is worse here.
+#[test]
+fn the_first_job_is_not_the_worst() {
+    let rows = [row(1, 4, 2).priority(0), row(2, 6, 4).priority(1), row(2, 5, 5).priority(2)];
+    check(Policy::FixedPriority, &rows, &[2, 4, 6]);
+    let worst = bound(Policy::FixedPriority, &rows, 2);
+    assert_eq!((worst.job, worst.wcrt), (1, Nanos(6)));
+    assert!(!admit(&set(Policy::FixedPriority, &rows)).admitted());
+}
+
+/// The busy period contains the blocking and the jitter, also where its later jobs turn out not to be the worst.
+#[test]
+fn the_busy_period_contains_blocking_and_jitter() {
+    let rows = [row(2, 4, 9).priority(0), row(3, 8, 20).jitter(1).priority(1), row(3, 100, 100).priority(2)];
+    let worst = bound(Policy::FixedPriority, &rows, 1);
+    // 7 without the blocking, 16 without the jitter.
+    assert_eq!(worst.busy_period, Nanos(2 + 6 * 2 + 3 * 3));
+    check(Policy::FixedPriority, &rows, &[4, 10, 11]);
+}
+
+/// A job that arrives exactly when the last would start is served first: `1 + ⌊w / T⌋`, not `⌈w / T⌉`.
+#[test]
+fn an_arrival_at_the_start_goes_first() {
+    check(Policy::FixedPriority, &[row(2, 4, 4).priority(0), row(3, 9, 9).priority(1)], &[4, 5]);
+    check(
+        Policy::FixedPriority,
+        &[row(2, 4, 4).priority(0), row(2, 9, 9).priority(1), row(1, 9, 9).priority(2)],
+        &[3, 4, 7],
+    );
+}
+
+/// Two copies of one model: pyRTA 0.1.1 drops the twin and answers 5.
+#[test]
+fn identical_twins_wait_for_each_other() {
+    let twins = [row(5, 20, 20).priority(0), row(5, 20, 20).priority(0)];
+    for policy in [Policy::FixedPriority, Policy::Edf, Policy::Fifo] {
+        check(policy, &twins, &[10, 10]);
+    }
+}
+
+/// Equal priority counts as higher for either and never as blocking on top.
+#[test]
+fn equal_priority_does_not_block() {
+    let rows = [row(1, 10, 10).priority(0), row(4, 10, 10).priority(0)];
+    check(Policy::FixedPriority, &rows, &[5, 5]);
+    assert!(bound(Policy::FixedPriority, &rows, 0).terms.iter().all(|term| term.kind != TermKind::Blocking));
+}
+
+/// Jitter of a more urgent task brings two of its jobs into a window that holds one without it.
+#[test]
+fn jitter_of_others_adds_jobs() {
+    check(Policy::FixedPriority, &[row(2, 6, 6).jitter(4).priority(0), row(2, 9, 9).priority(1)], &[7, 6]);
+    check(Policy::FixedPriority, &[row(2, 6, 6).priority(0), row(2, 9, 9).priority(1)], &[3, 4]);
+}
+
+/// Own jitter counts from arrival: it is in the response and brings the next job closer.
+#[test]
+fn own_jitter_is_in_the_response() {
+    let one = [row(4, 6, 20).jitter(5).priority(0)];
+    for policy in [Policy::FixedPriority, Policy::Edf, Policy::Fifo] {
+        check(policy, &one, &[9]);
+    }
+}
+
+/// QPA must not jump past a miss: the walk starts at t = 8, where all is well, and the only one is at t = 4.
+#[test]
+fn qpa_finds_a_miss_below_the_deadline_of_the_blocker() {
+    let rows = [row(1, 4, 4), row(5, 20, 20), row(2, 20, 20)];
+    let edf = set(Policy::Edf, &rows);
+    let witness = edf::demand_test(&edf).unwrap_err();
+    assert_eq!(
+        witness,
+        edf::DemandWitness::TooMuchDemand {
+            window: Nanos(4),
+            demand: Nanos(1),
+            blocking: Nanos(4),
+            blocked_by: Some(TaskId(1)),
+        }
+    );
+    assert!(!admit(&edf).admitted());
+}
+
+/// ΣC/T of exactly 1 is enough where nothing blocks: every C − 1 is 0, or all deadlines are equal.
+#[test]
+fn full_utilisation_without_blocking_is_admitted() {
+    let unit = [row(1, 2, 2), row(1, 4, 4), row(1, 8, 8), row(1, 8, 8)];
+    let edf = set(Policy::Edf, &unit);
+    assert!(admit(&edf).admitted() && edf::demand_test(&edf).is_ok());
+    let fp = [
+        row(1, 2, 2).priority(0),
+        row(1, 4, 4).priority(1),
+        row(1, 8, 8).priority(2),
+        row(1, 8, 8).priority(3),
+    ];
+    check(Policy::FixedPriority, &fp, &[1, 2, 4, 8]);
+    assert!(admit(&set(Policy::FixedPriority, &fp)).admitted());
+    check(Policy::Edf, &[row(3, 6, 6), row(3, 6, 6)], &[6, 6]);
+    check(Policy::Fifo, &[row(3, 6, 6), row(2, 8, 8), row(1, 4, 4)], &[6, 6, 6]);
+}
+
+/// One part in 2^60 above 1 is above 1.
+#[test]
+fn just_above_full_utilisation_is_an_overload() {
+    let period = 1 << 60;
+    let rows = [row(period / 2, period, period), row(period / 2 + 1, period, period)];
+    for policy in [Policy::FixedPriority, Policy::Edf, Policy::Fifo] {
+        let verdict = admit(&set(policy, &rows));
+        assert_eq!(verdict.rejections[0], Rejection::Overload { utilisation_ppm: 1_000_001 }, "{policy}");
+    }
+}
+
+/// Blocking that never drains has no bound, however long the search.
+#[test]
+fn full_utilisation_with_blocking_has_no_busy_period() {
+    let rows = [row(1, 2, 9).priority(0), row(2, 4, 9).priority(1), row(5, 1000, 1000).priority(2)];
+    let bounds = fixed_priority::response_times(&set(Policy::FixedPriority, &rows));
+    assert_eq!(bounds[0].as_ref().unwrap().wcrt, Nanos(5));
+    assert_eq!(bounds[1..], [Err(NoBound::NoFiniteBusyPeriod), Err(NoBound::NoFiniteBusyPeriod)]);
+}
+
+/// With a deadline later than its own, an earlier arrival still goes first if its deadline ties: the worst arrival of a
+/// task under EDF is not the synchronous one.
+#[test]
+fn edf_worst_arrival_is_not_synchronous() {
+    let rows = [row(20, 100, 50), row(15, 80, 40), row(30, 200, 100)];
+    check(Policy::Edf, &rows, &[64, 54, 65]);
+}
+
+/// A later job that is released before an earlier one blocks it: jitter above the period, deadline from arrival.
+#[test]
+fn a_task_blocks_itself_when_releases_overtake() {
+    let one = [row(5, 6, 13).jitter(7)];
+    check(Policy::Edf, &one, &[16]);
+    let edf = set(Policy::Edf, &one);
+    assert!(matches!(
+        edf::demand_test(&edf),
+        Err(edf::DemandWitness::TooMuchDemand { blocked_by: Some(TaskId(0)), .. })
+    ));
+    let says = admit(&edf).rejections[0].sentence(&edf);
+    assert!(says.ends_with("4 ns of it waits for a later job of its own, released earlier"), "{says}");
+}
