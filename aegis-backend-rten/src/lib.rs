@@ -58,7 +58,8 @@ impl RuntimeBackend for RtenBackend {
                 }
                 _ => BackendError::Malformed { path: path(), why: error.to_string() },
             })?;
-        let facts = facts::facts(artifact, outline, &model)?;
+        let facts =
+            facts::facts(&outline, &model).map_err(|why| BackendError::Unsupported { path: path(), why })?;
         Ok(Box::new(RtenModel(Arc::new(Loaded { model, facts }))))
     }
 }

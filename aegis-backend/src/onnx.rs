@@ -2,7 +2,7 @@
 //!
 //! Runtimes do not tell all of it (rten hides that an input is `i64`, ONNX Runtime hides the initialisers), and a file
 //! that this small reader refuses never reaches their parsers. Field numbers are those of `onnx.proto3`.
-use crate::{Artifact, BackendError, DType, Dim};
+use crate::{Artifact, BackendError, DType, Dim, TensorFacts};
 use aegis_core::Bytes;
 
 /// What a file says about itself.
@@ -41,6 +41,35 @@ impl Port {
             10 => DType::F16,
             _ => return None,
         })
+    }
+
+    /// Its facts, where the extents that the file leaves open are taken from `inferred`, what a runtime found out;
+    /// `which` is `input` or `output`.
+    ///
+    /// # Errors
+    /// A sentence, if the element type is none of the contract's or nobody knows the rank.
+    pub fn facts(&self, which: &str, inferred: Option<Vec<Dim>>) -> Result<TensorFacts, String> {
+        let Self { name, element, .. } = self;
+        let Some(dtype) = self.dtype() else {
+            return Err(format!("{which} `{name}` has ONNX element type {element}, which is not supported"));
+        };
+        let shape = match (self.shape.clone(), inferred) {
+            (Some(declared), Some(inferred)) if declared.len() == inferred.len() => {
+                let known = |(declared, inferred)| match (&declared, &inferred) {
+                    (Dim::Symbol(_), Dim::Fixed(_)) => inferred,
+                    _ => declared,
+                };
+                declared.into_iter().zip(inferred).map(known).collect()
+            }
+            (Some(declared), _) => declared,
+            (None, Some(inferred)) => inferred,
+            (None, None) => {
+                return Err(format!(
+                    "{which} `{name}` has no shape in the file; add it with onnx.shape_inference.infer_shapes"
+                ));
+            }
+        };
+        Ok(TensorFacts { name: name.clone(), dtype, shape })
     }
 }
 
