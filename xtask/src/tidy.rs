@@ -268,7 +268,7 @@ mod tests {
     fn rust() {
         let home = "a/src/ffi.rs";
         check(
-            &of_rust("a/src/b.rs", "//! A.\n// #![deny(unsafe_code)]\n"),
+            &of_rust("a/src/lib.rs", "//! A.\n// #![deny(unsafe_code)]\n"),
             &["a/src/lib.rs: needs `#![forbid"],
         );
         check(&of_rust("a/src/main.rs", "//! A.\n#![deny(unsafe_code)]\n"), &[]);
@@ -278,7 +278,7 @@ mod tests {
             ("a/src/b.rs", "const X: &str = \"unsafe {\";", &[]),
             ("a/src/b.rs", "#![forbid(unsafe_code)]", &[]),
             (
-                "a/src/lib.rs",
+                "a/src/b.rs",
                 "// SAFETY: no.\nunsafe { f() }",
                 &["a/src/b.rs:3: unsafe code may stand only in"],
             ),
