@@ -29,8 +29,9 @@ const STEPS: &[Step] = &[
     Step { name: "tidy", what: Task(tidy::check) },
     Step {
         name: "licences, sources",
-        what: RunIf("cargo deny --all-features check bans licenses sources", "cargo deny --version"),
+        what: RunIf("cargo deny check bans licenses sources", "cargo deny --version"),
     },
+    Step { name: "advisories", what: RunIf("cargo deny check advisories", "cargo deny fetch db") },
     Step { name: "clippy", what: Run("cargo clippy --workspace --all-targets -- -D warnings") },
     Step {
         name: "clippy, all features",
@@ -53,10 +54,7 @@ const STEPS: &[Step] = &[
         ),
     },
     Step { name: "examples in the documentation", what: Run("cargo test --doc --workspace") },
-    Step {
-        name: "documentation",
-        what: Run("RUSTDOCFLAGS=-Dwarnings cargo doc --no-deps --workspace --document-private-items"),
-    },
+    Step { name: "documentation", what: Run("RUSTDOCFLAGS=-Dwarnings cargo doc --no-deps --workspace") },
     Step { name: "release build", what: Run("cargo build --release") },
     Step { name: "README", what: Task(readme::check) },
 ];

@@ -144,8 +144,9 @@ fn run(lines: &[Line], folder: &Path, binaries: &Path) -> Findings {
 
 #[cfg(test)]
 mod tests {
-    use super::{Line, commands, run};
+    use super::{Line, commands, link_all, run};
     use std::path::Path;
+    use std::process::Command;
 
     fn line(number: usize, command: &str, exits: i32) -> Line {
         Line { number, command: command.to_string(), exits }
@@ -195,6 +196,29 @@ four
             assert_eq!(commands(readme).unwrap_err(), says);
         }
         assert_eq!(commands("no fences").unwrap(), []);
+    }
+
+    #[test]
+    fn the_scratch_folder_shows_the_repository_and_is_no_workspace() {
+        let root = crate::root();
+        let scratch = root.join("target/readme-test");
+        for _ in 0..2 {
+            link_all(&root, &scratch).unwrap();
+            std::fs::write(scratch.join("left-over"), "").unwrap();
+        }
+        std::fs::remove_file(scratch.join("left-over")).unwrap();
+        assert!(scratch.join("xtask/src/readme.rs").is_file());
+        for absent in ["Cargo.toml", "Cargo.lock", "target", ".git"] {
+            assert!(scratch.join(absent).symlink_metadata().is_err(), "{absent}");
+        }
+        let located = Command::new("cargo")
+            .args(["locate-project", "--workspace", "--message-format=plain"])
+            .current_dir(&scratch)
+            .output()
+            .unwrap();
+        assert_eq!(Path::new(String::from_utf8_lossy(&located.stdout).trim()), root.join("Cargo.toml"));
+        std::fs::remove_dir_all(&scratch).unwrap();
+        assert!(root.join("xtask/src/readme.rs").is_file(), "links were removed, not what they point to");
     }
 
     #[test]

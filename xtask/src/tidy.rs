@@ -107,6 +107,11 @@ fn of_rust(file: &str, text: &str) -> Findings {
         findings.push(format!("{file}:1: the first line must say what the file is, as in `//! What it is.`"));
     }
     let code = rust_text::code_only(text);
+    let is_root = ["*/src/lib.rs", "*/src/main.rs"].iter().any(|root| matches(root, file));
+    if is_root && !code.contains("#![forbid(unsafe_code)]") && !code.contains("#![deny(unsafe_code)]") {
+        findings
+            .push(format!("{file}: needs `#![forbid(unsafe_code)]`, or `deny` where a module may allow it"));
+    }
     let raw: Vec<&str> = text.lines().collect();
     let at_home = UNSAFE_HOMES.iter().any(|home| matches(home, file));
     for (index, line) in code.lines().enumerate() {
@@ -262,15 +267,20 @@ mod tests {
     #[test]
     fn rust() {
         let home = "a/src/ffi.rs";
+        check(
+            &of_rust("a/src/lib.rs", "//! A.\n// #![deny(unsafe_code)]\n"),
+            &["a/src/lib.rs: needs `#![forbid"],
+        );
+        check(&of_rust("a/src/main.rs", "//! A.\n#![deny(unsafe_code)]\n"), &[]);
         for (file, body, says) in [
-            ("a/src/lib.rs", "fn f() {}", &[][..]),
-            ("a/src/lib.rs", "// unsafe { in a comment }", &[]),
-            ("a/src/lib.rs", "const X: &str = \"unsafe {\";", &[]),
-            ("a/src/lib.rs", "#![forbid(unsafe_code)]", &[]),
+            ("a/src/b.rs", "fn f() {}", &[][..]),
+            ("a/src/b.rs", "// unsafe { in a comment }", &[]),
+            ("a/src/b.rs", "const X: &str = \"unsafe {\";", &[]),
+            ("a/src/b.rs", "#![forbid(unsafe_code)]", &[]),
             (
-                "a/src/lib.rs",
+                "a/src/b.rs",
                 "// SAFETY: no.\nunsafe { f() }",
-                &["a/src/lib.rs:3: unsafe code may stand only in"],
+                &["a/src/b.rs:3: unsafe code may stand only in"],
             ),
             ("a/src/ffi/x.rs", "// SAFETY: no.\nunsafe { f() }", &["unsafe code may stand only in"]),
             (home, "// SAFETY: yes.\nunsafe { f() }", &[]),
@@ -286,10 +296,10 @@ mod tests {
             (home, "pub unsafe extern \"C\" fn f() {}", &["unsafe without"]),
             (home, "type F = unsafe extern \"C\" fn(u8);\ntype G = unsafe fn(u8);", &[]),
             (home, "#[unsafe(no_mangle)]", &[]),
-            ("a/src/lib.rs", "fn f() { todo!() }", &["todo! marks"]),
-            ("a/src/lib.rs", "fn f() { unimplemented!() }", &["unimplemented! marks"]),
-            ("a/src/lib.rs", "fn f() { dbg!(1); }", &["dbg! marks"]),
-            ("a/src/lib.rs", "#[ignore = \"slow\"]", &["#[ignore marks"]),
+            ("a/src/b.rs", "fn f() { todo!() }", &["todo! marks"]),
+            ("a/src/b.rs", "fn f() { unimplemented!() }", &["unimplemented! marks"]),
+            ("a/src/b.rs", "fn f() { dbg!(1); }", &["dbg! marks"]),
+            ("a/src/b.rs", "#[ignore = \"slow\"]", &["#[ignore marks"]),
         ] {
             check(&of_rust(file, &format!("//! A file.\n{body}\n")), says);
         }

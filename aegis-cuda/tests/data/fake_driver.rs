@@ -66,6 +66,8 @@ pub extern "C" fn cuDeviceGetAttribute(value: &mut c_int, attribute: c_int, devi
 #[unsafe(no_mangle)]
 pub extern "C" fn cuGetErrorName(code: c_int, name: &mut *const c_char) -> c_int {
     if code != 719 {
+        // Text beside a failure must not be believed.
+        *name = c"NOT_A_NAME".as_ptr();
         return 1;
     }
     *name = c"CUDA_ERROR_LAUNCH_FAILED".as_ptr();
