@@ -329,6 +329,14 @@ mod tests {
         check(&format!("{G}a,2,9,5,1,5-9 2-5\n"), "`5-9 2-5` leaves no instant");
     }
 
+    proptest::proptest! {
+        #[test]
+        fn no_text_panics(text in "(id|lower|upper|size|gaps|alignment|[0-9]{1,21}|[-,@ \n\r\u{feff}a]){0,40}") {
+            let _ = parse(&text, None);
+            let _ = parse(&format!("id,lower,upper,size,gaps\n{text}"), None);
+        }
+    }
+
     #[test]
     fn columns_in_any_order_gaps_and_line_endings() {
         let text = "\u{feff}size, gaps ,upper,id,lower,alignment\r\n4,8-9 3-5 4-6,10,b 1,0,\r\n0,,7,z,2,64\r\n\r\n \n";
