@@ -1,6 +1,7 @@
 //! What can end a command or a run early, and the exit code that says which kind it is.
 use crate::backends::NoBackend;
 use crate::diagnostic::SourceError;
+use aegis_context::ContextError;
 use aegis_core::{Nanos, TaskSet, Verdict};
 use std::path::PathBuf;
 
@@ -23,12 +24,12 @@ pub enum Error {
         source: NoBackend,
     },
     /// A model exceeds its budget or failed while it was opened or measured.
-    #[error("task `{task}`: {source}")]
+    #[error("task {source}")]
     Context {
         /// The task.
         task: String,
         /// What happened.
-        source: aegis_context::ContextError,
+        source: ContextError,
     },
     /// The measured executions do not support the claim that the system asks for.
     #[error("task `{task}`: no WCET: {source}")]
@@ -90,7 +91,7 @@ impl Error {
             | Self::NoWcet { .. }
             | Self::BudgetTooSmall { .. }
             | Self::Memory(_) => 3,
-            Self::Context { source, .. } if source.is_budget() => 3,
+            Self::Context { source: ContextError::OverBudget { .. }, .. } => 3,
             Self::Trace(error) if error.is_bad_input() => 2,
             Self::Context { .. }
             | Self::Backend { .. }

@@ -3,8 +3,11 @@ use crate::load::Loaded;
 use crate::measure::Wcet;
 use crate::{Error, SystemFile};
 use aegis_backend::Stream;
-use aegis_context::ExecutionContext;
-use aegis_core::{Bytes, Clock, Fault, JobId, MonotonicClock, Nanos, TaskId, TaskSet, Verdict};
+use aegis_context::{ContextError, ExecutionContext};
+use aegis_core::{
+    Blame, Budgeted, Bytes, Clock, Fault, FaultCode, JobId, MonotonicClock, Nanos, TaskId, TaskSet, Usable,
+    Verdict,
+};
 use aegis_memory::{RegionKind, SystemPlan};
 use aegis_sched::dispatcher::{self, Executor, Law, Run};
 use aegis_trace::{Body, Collector, Header, ModelNote, Purpose, recorder};
@@ -49,12 +52,25 @@ struct Contexts {
 
 impl Executor for Contexts {
     fn execute(&mut self, job: JobId, _segment: u16) -> Result<(), Fault> {
-        self.contexts[job.task.index()].run_job(&Stream::Host).map_err(|error| error.fault())
+        run_job(&mut self.contexts[job.task.index()]).map_err(|error| error.fault())
     }
 
     fn judge(&mut self, job: JobId, used: Nanos) -> Result<(), Fault> {
-        aegis_context::check_compute(self.charged[job.task.index()], used)
+        let limit = self.charged[job.task.index()];
+        if used <= limit {
+            return Ok(());
+        }
+        let code = FaultCode::Budget(Budgeted::ComputeTime { limit, used });
+        Err(Fault { blame: Blame::Model, code, usable: Usable::Session })
     }
+}
+
+/// Executes one job: all segments of the model, one after the other. The scheduler sees them as one.
+///
+/// # Errors
+/// What the context says of the first segment that fails.
+pub fn run_job(context: &mut ExecutionContext) -> Result<(), ContextError> {
+    (0..context.facts().segments).try_for_each(|segment| context.run(segment, &Stream::Host))
 }
 
 /// Runs the system and writes its trace; returns when everything released has finished.

@@ -1,9 +1,9 @@
 //! Profiling: executions of every model, measured one at a time and in turn, as the scheduler will run them.
 use crate::backends::Backends;
+use crate::execute::run_job;
 use crate::load::{self, Loaded};
 use crate::profiles::{Condition, Profiles, Stored, host};
 use crate::{Error, SystemFile};
-use aegis_backend::Stream;
 use aegis_core::{Clock, MonotonicClock, Nanos, Rng};
 use aegis_sched::profile::{Certificate, samples_needed};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -138,9 +138,7 @@ pub fn measure(
         }
         for &i in &order {
             let start = clock.now();
-            loaded[i]
-                .context
-                .run_job(&Stream::Host)
+            run_job(&mut loaded[i].context)
                 .map_err(|source| Error::Context { task: loaded[i].task.clone(), source })?;
             let took = clock.now() - start;
             if round >= warm_up {
