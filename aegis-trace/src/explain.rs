@@ -179,7 +179,8 @@ impl Jobs<'_> {
     /// Explains one job.
     ///
     /// # Errors
-    /// [`TraceError::UnknownJob`] if the trace does not say when it arrived.
+    /// [`TraceError::UnknownJob`] if the trace does not say when it arrived; [`TraceError::Bug`] if the causes do not
+    /// sum to the response time, which is checked every time.
     pub fn explain(&self, id: JobId) -> Result<Explanation, TraceError> {
         let known = self.get(id).and_then(|job| Some((job, job.arrival?)));
         let (job, arrival) = known.ok_or_else(|| self.unknown(id))?;
@@ -209,7 +210,9 @@ impl Jobs<'_> {
             fault: job.fault,
             ahead,
         };
-        assert!(explanation.adds_up(), "causes are tiled from the arrival to the end: {explanation:?}");
+        if !explanation.adds_up() {
+            return Err(TraceError::Bug { what: "the causes of a response time do not sum to it" });
+        }
         Ok(explanation)
     }
 
