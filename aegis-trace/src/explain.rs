@@ -271,14 +271,20 @@ impl Jobs<'_> {
         arrival.saturating_add(relative)
     }
 
-    /// The jobs of the same task that were released and had not left when this one was refused.
+    /// The jobs of the same task that were released and had not left when this one was refused, because its queue was
+    /// full of them.
     fn unfinished_before(&self, job: &Job) -> Vec<JobId> {
-        let Some((refused, _)) = job.refused else { return Vec::new() };
-        self.of_task(job.id.task)
+        let Some((refused, Why::QueueFull { capacity })) = job.refused else { return Vec::new() };
+        let mut ahead: Vec<JobId> = self
+            .up_to(job.id)
+            .rev()
             .filter(|other| other.release.is_some_and(|release| release < refused))
             .filter(|other| other.retired.is_none_or(|(retired, _)| retired > refused))
+            .take(capacity as usize)
             .map(|other| other.id)
-            .collect()
+            .collect();
+        ahead.reverse();
+        ahead
     }
 
     /// Everything from the release on: waiting and running in turns. Where it is not known since when the job was

@@ -113,7 +113,12 @@ impl<'t> Jobs<'t> {
 
     /// The jobs of one task, by number.
     pub fn of_task(&self, task: TaskId) -> impl DoubleEndedIterator<Item = &Job> {
-        self.all.range(JobId { task, seq: 0 }..=JobId { task, seq: u64::MAX }).map(|(_, job)| job)
+        self.up_to(JobId { task, seq: u64::MAX })
+    }
+
+    /// The jobs of one task, by number, to this one.
+    pub(crate) fn up_to(&self, last: JobId) -> impl DoubleEndedIterator<Item = &Job> {
+        self.all.range(JobId { seq: 0, ..last }..=last).map(|(_, job)| job)
     }
 
     fn job(&mut self, id: JobId) -> &mut Job {
