@@ -196,7 +196,8 @@ impl Jobs<'_> {
     /// Explains one job.
     ///
     /// # Errors
-    /// [`TraceError::UnknownJob`] if the trace does not say when it arrived.
+    /// [`TraceError::UnknownJob`] if the trace does not say when it arrived; [`TraceError::Bug`] if the causes do not
+    /// sum to the response time, which is checked every time.
     pub fn explain(&self, id: JobId) -> Result<Explanation, TraceError> {
         let known = self.get(id).and_then(|job| Some((job, job.arrival?)));
         let (job, arrival) = known.ok_or_else(|| self.unknown(id))?;
@@ -226,7 +227,9 @@ impl Jobs<'_> {
             fault: job.fault,
             ahead,
         };
-        assert!(explanation.adds_up(), "causes are tiled from the arrival to the end: {explanation:?}");
+        if !explanation.adds_up() {
+            return Err(TraceError::Bug { what: "the causes of a response time do not sum to it" });
+        }
         Ok(explanation)
     }
 
@@ -285,14 +288,20 @@ impl Jobs<'_> {
         arrival.saturating_add(relative)
     }
 
-    /// The jobs of the same task that were released and had not left when this one was refused.
+    /// The jobs of the same task that were released and had not left when this one was refused, because its queue was
+    /// full of them.
     fn unfinished_before(&self, job: &Job) -> Vec<JobId> {
-        let Some((refused, _)) = job.refused else { return Vec::new() };
-        self.of_task(job.id.task)
+        let Some((refused, Why::QueueFull { capacity })) = job.refused else { return Vec::new() };
+        let mut ahead: Vec<JobId> = self
+            .up_to(job.id)
+            .rev()
             .filter(|other| other.release.is_some_and(|release| release < refused))
             .filter(|other| other.retired.is_none_or(|(retired, _)| retired > refused))
+            .take(capacity as usize)
             .map(|other| other.id)
-            .collect()
+            .collect();
+        ahead.reverse();
+        ahead
     }
 
     /// Everything from the release on: waiting and running in turns. Where it is not known since when the job was

@@ -62,7 +62,7 @@ pub(crate) struct Occupation {
 #[derive(Debug, Clone)]
 pub struct Jobs<'t> {
     pub(crate) trace: &'t Trace,
-    jobs: BTreeMap<JobId, Job>,
+    all: BTreeMap<JobId, Job>,
     /// In the order of their choice.
     pub(crate) occupations: Vec<Occupation>,
     /// When it is not known who held the partition: apart from each other, in the order of time.
@@ -81,7 +81,7 @@ impl<'t> Jobs<'t> {
         let starts = trace.entries().iter().any(|e| e.record.body.kind() == Kind::Started);
         let mut jobs = Self {
             trace,
-            jobs: BTreeMap::new(),
+            all: BTreeMap::new(),
             occupations: Vec::new(),
             unseen: Vec::new(),
             end,
@@ -96,28 +96,33 @@ impl<'t> Jobs<'t> {
             jobs.add(Moment { at: e.record.at, entry }, e.record.body, &mut chosen);
         }
         jobs.unseen = unseen(trace, end);
-        jobs.occupations = occupations(&jobs.jobs, &jobs.unseen, end);
+        jobs.occupations = occupations(&jobs.all, &jobs.unseen, end);
         jobs
     }
 
     /// The history of one job.
     #[must_use]
     pub fn get(&self, id: JobId) -> Option<&Job> {
-        self.jobs.get(&id)
+        self.all.get(&id)
     }
 
     /// Every job, by task and number.
     pub fn iter(&self) -> impl Iterator<Item = &Job> {
-        self.jobs.values()
+        self.all.values()
     }
 
     /// The jobs of one task, by number.
     pub fn of_task(&self, task: TaskId) -> impl DoubleEndedIterator<Item = &Job> {
-        self.jobs.range(JobId { task, seq: 0 }..=JobId { task, seq: u64::MAX }).map(|(_, job)| job)
+        self.up_to(JobId { task, seq: u64::MAX })
+    }
+
+    /// The jobs of one task, by number, to this one.
+    pub(crate) fn up_to(&self, last: JobId) -> impl DoubleEndedIterator<Item = &Job> {
+        self.all.range(JobId { seq: 0, ..last }..=last).map(|(_, job)| job)
     }
 
     fn job(&mut self, id: JobId) -> &mut Job {
-        self.jobs.entry(id).or_insert_with(|| Job {
+        self.all.entry(id).or_insert_with(|| Job {
             id,
             arrival: None,
             release: None,
@@ -195,7 +200,7 @@ impl<'t> Jobs<'t> {
     /// The job's place in the order of the policy; the smaller, the more urgent. `None` where records are missing.
     pub(crate) fn rank(&self, id: JobId) -> Option<(u64, usize)> {
         let set = &self.trace.header().set;
-        let (job, task) = (self.jobs.get(&id)?, set.get(id.task)?);
+        let (job, task) = (self.all.get(&id)?, set.get(id.task)?);
         let first = match set.policy() {
             Policy::Fifo => 0,
             Policy::FixedPriority => u64::from(task.priority.0),

@@ -219,3 +219,77 @@ fn same(a: &Cause, b: &Cause) -> bool {
         _ => a.kind == b.kind && a.by == b.by,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Line, Scale};
+    use crate::tests::{TaskOf, header, job};
+    use crate::{Cause, CauseKind, Ending, Explanation};
+    use aegis_core::{Nanos, Policy, Rng};
+
+    /// What is shown sums to what is shown, and nothing is shown further than one digit from what it is.
+    #[test]
+    fn shown_parts_sum_to_the_shown_response() {
+        let header = header(Policy::Edf, 1, &[TaskOf("camera", &[25], 77, 0)]);
+        for seed in 0..5000 {
+            let mut rng = Rng::new(seed);
+            let arrival = rng.between(0, 1 << 40);
+            let longest = 1 << rng.between(1, 36);
+            let mut at = arrival;
+            let causes: Vec<Cause> = (0..rng.between(0, 9))
+                .map(|i| {
+                    let (from, ns) = (at, rng.between(1, longest));
+                    at += ns;
+                    let by = Some(job(0, rng.between(0, 3)));
+                    let (kind, by) = match i % 3 {
+                        0 => (CauseKind::BehindOwn, by),
+                        1 => (CauseKind::Dispatch, None),
+                        _ => (CauseKind::Unexplained, by),
+                    };
+                    Cause { kind, by, ns: Nanos(ns), from: Nanos(from), to: Nanos(at) }
+                })
+                .collect();
+            let explanation = Explanation {
+                job: job(0, 9),
+                arrival: Nanos(arrival),
+                release: Some(Nanos(arrival)),
+                deadline: Nanos(at + 3),
+                until: Nanos(at),
+                ending: Ending::Met,
+                causes,
+                fault: None,
+                ahead: vec![],
+            };
+            assert!(explanation.adds_up());
+            let line = Line::new(&header, &explanation);
+            let (parts, step) = (line.parts(), line.scale.step());
+            let shown: u64 = parts.iter().map(|(_, steps)| steps).sum();
+            assert_eq!(shown, explanation.response().0.div_ceil(step), "seed {seed}");
+            for (cause, steps) in &parts {
+                assert!(cause.ns.0.abs_diff(steps * step) < step, "seed {seed}: {cause:?} as {steps}");
+            }
+            let unexplained = parts.iter().filter(|(c, _)| c.kind == CauseKind::Unexplained).count();
+            assert!(unexplained <= 1, "seed {seed}");
+        }
+    }
+
+    #[test]
+    fn digits_for_every_length() {
+        for (ns, shown) in [
+            (0, "0 ns"),
+            (999, "999 ns"),
+            (1_000, "1.00 us"),
+            (9_999, "10.00 us"),
+            (10_000, "10.0 us"),
+            (999_999, "1000.0 us"),
+            (1_000_000, "1.00 ms"),
+            (1_000_001, "1.01 ms"),
+            (72_400_000, "72.4 ms"),
+            (72_400_001, "72.5 ms"),
+            (10_000_000_000, "10.000 s"),
+        ] {
+            assert_eq!(Scale::of(Nanos(ns)).up(Nanos(ns)).to_string(), shown);
+        }
+        assert_eq!(Scale::of(Nanos(72_400_000)).down(Nanos(4_699_999)).to_string(), "4.6 ms");
+    }
+}

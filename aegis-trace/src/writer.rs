@@ -1,5 +1,5 @@
 //! Writing the blocks of a trace, and a whole trace at once where no threads are involved.
-use crate::file::{BEFORE, Chunk, END, HEADER, LONGEST, MAGIC, RECORDS, VERSION, crc32};
+use crate::file::{BEFORE, BEHIND, Chunk, END, HEADER, LONGEST, MAGIC, RECORDS, VERSION, crc32};
 use crate::{Balance, Header, Record, Totals, TraceError};
 use serde::Serialize;
 use std::fs::File;
@@ -22,7 +22,7 @@ impl<W: Write> Writer<W> {
         header.check()?;
         let mut block = Vec::new();
         encode(&mut block, HEADER, header).map_err(not_written)?;
-        let bytes = block.len() - BEFORE - 4;
+        let bytes = block.len() - BEFORE - BEHIND;
         if bytes > LONGEST as usize {
             return Err(TraceError::HeaderTooLarge { bytes, most: LONGEST });
         }

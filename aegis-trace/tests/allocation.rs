@@ -56,12 +56,12 @@ fn recording_allocates_nothing_whether_it_fits_or_not() {
     assert_eq!(TAKEN.with(Cell::get) - before, 0);
     assert_eq!(recorder.offered(), 1_000_000);
     assert!(recorder.dropped() > 500_000, "both paths are taken");
-    drop(Box::new(seen_to_count(&before)));
+    drop(Box::new(seen_to_count(before)));
     assert!(TAKEN.with(Cell::get) > before, "the counter counts");
 }
 
-fn seen_to_count(before: &u64) -> [u64; 4] {
-    [*before; 4]
+fn seen_to_count(before: u64) -> [u64; 4] {
+    [before; 4]
 }
 
 /// Lengths inside the file are not trusted with memory: the largest single allocation stays within a small multiple of

@@ -42,6 +42,12 @@ impl Write for Sink {
     }
 }
 
+fn offer_all(recorder: &mut Recorder, n: u64) {
+    for record in some_records(n) {
+        recorder.record(record.at, record.body);
+    }
+}
+
 fn offer(mut recorder: Recorder, records: Vec<Record>, every: usize) -> std::thread::JoinHandle<u64> {
     std::thread::spawn(move || {
         for (i, record) in records.into_iter().enumerate() {
@@ -122,15 +128,15 @@ fn a_recorder_that_lives_on_is_named() {
     let sink = Sink::new(Duration::ZERO, usize::MAX);
     let (mut alive, tap) = recorder(4);
     let (mut gone, other) = recorder(4);
-    some_records(3).iter().for_each(|r| gone.record(r.at, r.body));
+    offer_all(&mut gone, 3);
     drop(gone);
     let collector = Collector::start(sink.clone(), &one_task(), vec![tap, other]).unwrap();
-    some_records(2).iter().for_each(|r| alive.record(r.at, r.body));
+    offer_all(&mut alive, 2);
     let totals = collector.finish().unwrap();
     let [living, closed] = &totals.recorders[..] else { panic!() };
     assert!(living.still_recording && living.adds_up() && living.written == 2);
     assert!(!closed.still_recording && closed.written == 3);
-    (0..9).for_each(|_| some_records(1).iter().for_each(|r| alive.record(r.at, r.body)));
+    offer_all(&mut alive, 9);
     assert!(sink.trace().complete());
 }
 
@@ -140,7 +146,7 @@ fn a_dropped_collector_finishes_its_trace() {
     let path = folder.path().join("trace");
     let (mut recorder, tap) = recorder(16);
     let collector = Collector::create(&path, &one_task(), vec![tap]).unwrap();
-    some_records(5).iter().for_each(|r| recorder.record(r.at, r.body));
+    offer_all(&mut recorder, 5);
     drop(recorder);
     drop(collector);
     let trace = Trace::open(&path).unwrap();

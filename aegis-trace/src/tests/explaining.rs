@@ -18,7 +18,7 @@ struct Script {
 }
 
 fn at(ms: f64) -> Nanos {
-    Nanos((ms * 1e6).round() as u64)
+    format!("{ms} ms").parse().unwrap()
 }
 
 impl Script {
@@ -218,7 +218,7 @@ fn missing_records_of_the_worker_and_of_the_scheduler() {
     let mut script = Script::new(Policy::Edf);
     script
         .release(1.0, lidar, 1.0)
-        .run(lidar, 0, [1.0, 2.0, 40.0, 41.0])
+        .run(lidar, 1, [1.0, 2.0, 40.0, 41.0])
         .release(10.0, camera, 10.0)
         .run(camera, 0, [41.0, 42.0, 60.0, 61.0])
         .step(62.0, Event::Dispatch, Action::Idle, Why::NothingReady);

@@ -26,7 +26,9 @@ fn block(kind: u8, payload: &[u8]) -> Vec<u8> {
 
 fn file(blocks: &[(u8, Vec<u8>)]) -> Vec<u8> {
     let mut bytes = [&MAGIC[..], &VERSION.to_le_bytes()].concat();
-    blocks.iter().for_each(|(kind, payload)| bytes.extend(block(*kind, payload)));
+    for (kind, payload) in blocks {
+        bytes.extend(block(*kind, payload));
+    }
     bytes
 }
 
@@ -227,7 +229,7 @@ fn wrong_files_are_refused_with_the_reason() {
     check(b"%PDF", "not a trace");
     check(b"AEGISTRC\x02\x00rest", "format version 2; this program reads version 1");
     check(&file(&[]), "cut off at byte 10");
-    check(&file(&[end.clone()]), "damaged at byte 10: a block of kind 3 in the wrong place");
+    check(&file(std::slice::from_ref(&end)), "damaged at byte 10: a block of kind 3 in the wrong place");
     check(&file(&[head.clone(), head.clone()]), "kind 1 in the wrong place");
     check(&file(&[head.clone(), end.clone(), end.clone()]), "kind 3 in the wrong place");
     check(&file(&[head.clone(), (9, vec![])]), "a block of unknown kind 9");
@@ -236,7 +238,7 @@ fn wrong_files_are_refused_with_the_reason() {
     let mut trailing = file(&[head.clone(), end.clone()]);
     trailing.push(7);
     check(&trailing, "kind 7 in the wrong place");
-    let mut absurd = file(&[head.clone()]);
+    let mut absurd = file(std::slice::from_ref(&head));
     let offset = absurd.len();
     absurd.extend([RECORDS, 0xff, 0xff, 0xff, 0xff]);
     check(&absurd, &format!("damaged at byte {offset}: a block of 4294967295 bytes; the most is {LONGEST}"));

@@ -82,7 +82,7 @@ pub fn trace_of(header: &Header, offered: &[Vec<Record>], lost: impl Fn(u32, u64
     Trace::from_bytes(&file_of(header, offered, lost, false)).unwrap()
 }
 
-/// One body of each kind that a trace can hold, many times over, for tests that only need different records.
+/// For tests that only need records that differ.
 pub fn some_records(n: u64) -> Vec<Record> {
     (0..n)
         .map(|i| Record {
@@ -100,6 +100,8 @@ pub fn some_records(n: u64) -> Vec<Record> {
 /// Counts by kind, as a balance has them.
 pub fn kinds(records: &[Record]) -> BTreeMap<crate::Kind, u64> {
     let mut counts = BTreeMap::new();
-    records.iter().for_each(|r| *counts.entry(r.body.kind()).or_default() += 1);
+    for record in records {
+        *counts.entry(record.body.kind()).or_default() += 1;
+    }
     counts
 }
