@@ -17,13 +17,12 @@ struct Shape {
     /// Jitter may exceed the period.
     overtaking: bool,
     segments: bool,
-    equal_priorities: bool,
     shorter_execution: bool,
 }
 
 fn random(rng: &mut Rng, shape: Shape) -> Vec<Row> {
-    let mut rows: Vec<Row> = (0..shape.tasks)
-        .map(|i| {
+    (0..shape.tasks)
+        .map(|_| {
             let t = rng.between(1, shape.longest_period);
             let c = rng.between(1, (t * 2 / shape.tasks).clamp(1, t));
             let most = if shape.overtaking { shape.jitter } else { shape.jitter.min(t) };
@@ -33,23 +32,15 @@ fn random(rng: &mut Rng, shape: Shape) -> Vec<Row> {
                 let first = rng.between(1, segments[k] - 1);
                 segments.splice(k..=k, [first, segments[k] - first]);
             }
-            let priority = if shape.equal_priorities { rng.between(0, shape.tasks - 1) } else { i };
             Row {
                 segments,
                 t,
                 d: rng.between(1, t + 6),
                 j: rng.between(0, most),
-                priority: Some(u32::try_from(priority).unwrap()),
+                priority: Some(u32::try_from(rng.between(0, shape.tasks - 1)).unwrap()),
             }
         })
-        .collect();
-    for i in (1..rows.len()).rev() {
-        let k = usize::try_from(rng.between(0, i as u64)).unwrap();
-        let kept = rows[i].priority;
-        rows[i].priority = rows[k].priority;
-        rows[k].priority = kept;
-    }
-    rows
+        .collect()
 }
 
 /// ΣC/T against 1 for periods whose product is small.
@@ -71,7 +62,7 @@ fn check(seed: u64, sets: usize, shape: Shape) {
             _ => {}
         }
         for (k, policy) in [Policy::FixedPriority, Policy::Edf, Policy::Fifo].into_iter().enumerate() {
-            let Some(worst) = largest_responses(&rows, policy, shape.shorter_execution, 60_000) else {
+            let Some(worst) = largest_responses(&rows, policy, shape.shorter_execution, 20_000) else {
                 continue;
             };
             compared[k] += 1;
@@ -115,17 +106,17 @@ fn two_tasks() {
 
 #[test]
 fn three_tasks() {
-    check(2, 1500, Shape { tasks: 3, longest_period: 8, equal_priorities: true, ..Shape::default() });
+    check(2, 1500, Shape { tasks: 3, longest_period: 8, ..Shape::default() });
 }
 
 #[test]
 fn four_tasks() {
-    check(3, 250, Shape { tasks: 4, longest_period: 9, equal_priorities: true, ..Shape::default() });
+    check(3, 250, Shape { tasks: 4, longest_period: 9, ..Shape::default() });
 }
 
 #[test]
 fn segments() {
-    let shape = Shape { longest_period: 9, segments: true, equal_priorities: true, ..Shape::default() };
+    let shape = Shape { longest_period: 9, segments: true, ..Shape::default() };
     check(4, 1200, Shape { tasks: 2, ..shape });
     check(5, 500, Shape { tasks: 3, ..shape });
 }
@@ -134,7 +125,7 @@ fn segments() {
 fn jitter() {
     let shape = Shape { longest_period: 7, jitter: 4, ..Shape::default() };
     check(6, 800, Shape { tasks: 2, ..shape });
-    check(7, 120, Shape { tasks: 3, jitter: 2, equal_priorities: true, ..shape });
+    check(7, 120, Shape { tasks: 3, jitter: 2, ..shape });
 }
 
 #[test]
@@ -148,11 +139,11 @@ fn jitter_and_segments() {
 /// segments the bound is safe, not exact: it takes the ones before the blocking segment as instant.
 #[test]
 fn jitter_above_the_period() {
-    let shape = Shape { longest_period: 4, jitter: 6, overtaking: true, ..Shape::default() };
+    let shape = Shape { longest_period: 4, jitter: 5, overtaking: true, ..Shape::default() };
     check(10, 100, Shape { tasks: 1, longest_period: 6, jitter: 12, ..shape });
-    check(11, 150, Shape { tasks: 2, ..shape });
+    check(11, 100, Shape { tasks: 2, ..shape });
     check(12, 100, Shape { tasks: 1, longest_period: 6, jitter: 12, segments: true, ..shape });
-    check(13, 60, Shape { tasks: 2, segments: true, equal_priorities: true, ..shape });
+    check(13, 30, Shape { tasks: 2, segments: true, ..shape });
 }
 
 /// The model is sustainable: executions shorter than the WCET never make a response longer.

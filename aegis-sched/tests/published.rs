@@ -91,11 +91,10 @@ fn compare(case: &Value, policy: Policy) -> usize {
     let expect = &case["expected"];
     let bounds = bounds(&set);
     let mut compared = 0;
-    for value in [expect.get("R"), case.get("R"), case.get("oracle_py"), case.get("computed_exact_ticks")] {
-        if let Some(value) = value {
-            assert_eq!(bounds, expected(value, set.tasks().len()), "{id}");
-            compared += 1;
-        }
+    let keys = [expect.get("R"), case.get("R"), case.get("oracle_py"), case.get("computed_exact_ticks")];
+    for value in keys.into_iter().flatten() {
+        assert_eq!(bounds, expected(value, set.tasks().len()), "{id}");
+        compared += 1;
     }
     let keys = [expect.get("sched"), expect.get("sched_without_batching"), case.get("sched")];
     for sched in keys.into_iter().flatten().map(|value| value.as_bool().unwrap()) {

@@ -32,7 +32,7 @@ fn the_busy_period_contains_blocking_and_jitter() {
     let worst = bound(Policy::FixedPriority, &rows, 1);
     // 7 without the blocking, 16 without the jitter.
     assert_eq!(worst.busy_period, Nanos(2 + 6 * 2 + 3 * 3));
-    check(Policy::FixedPriority, &rows, &[4, 10, 11]);
+    check(Policy::FixedPriority, &rows, &[4, 10, 17]);
 }
 
 /// A job that arrives exactly when the last would start is served first: `1 + ⌊w / T⌋`, not `⌈w / T⌉`.

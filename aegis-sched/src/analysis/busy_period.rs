@@ -72,7 +72,7 @@ pub(super) fn work<'a>(
 ///
 /// It is finite exactly when ΣC/T < 1, or = 1 without blocking and jitter.
 pub(super) fn busy_period<'a>(
-    loads: impl Iterator<Item = &'a Load> + Clone,
+    loads: &(impl Iterator<Item = &'a Load> + Clone),
     blocking: u64,
     steps: &mut Steps,
 ) -> Result<u64, NoBound> {

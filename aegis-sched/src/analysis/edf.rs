@@ -32,7 +32,7 @@ pub fn response_times(set: &TaskSet) -> Vec<Result<Bound, NoBound>> {
 }
 
 pub(super) fn bounds(loads: &[Load], limit: u64) -> Vec<Result<Bound, NoBound>> {
-    let length = busy_period(loads.iter(), 0, &mut Steps::new(limit));
+    let length = busy_period(&loads.iter(), 0, &mut Steps::new(limit));
     let blocking = Blocking::new(loads);
     let bound = |i| length.and_then(|length| bound(loads, i, &blocking, length, &mut Steps::new(limit)));
     (0..loads.len()).map(bound).collect()

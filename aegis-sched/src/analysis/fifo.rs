@@ -39,7 +39,7 @@ pub(super) fn bounds(loads: &[Load], limit: u64) -> Vec<Result<Bound, NoBound>> 
 /// The part of the busy period in which the worst release lies.
 pub(super) fn searched(loads: &[Load], steps: &mut Steps) -> Result<u64, NoBound> {
     if loads.iter().any(|load| load.j > 0) {
-        return busy_period(loads.iter(), 0, steps);
+        return busy_period(&loads.iter(), 0, steps);
     }
     if utilisation::sum_against_one(loads.iter()) == Ordering::Greater {
         return Err(NoBound::NoFiniteBusyPeriod);

@@ -41,7 +41,7 @@ pub(super) fn bound(loads: &[Load], i: usize, steps: &mut Steps) -> Result<Bound
 
     // First, the busy period: L = B + Σ_hep ⌈(L + J_j) / T_j⌉ · C_j, and the jobs of the task in it.
     let hep = hp.iter().copied().chain([task]);
-    let length = busy_period(hep, wait, steps)?;
+    let length = busy_period(&hep, wait, steps)?;
     let jobs = task.released_within(length);
 
     // Then, for each of them the start of its last segment, the least

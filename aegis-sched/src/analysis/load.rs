@@ -38,14 +38,14 @@ impl Load {
     /// Cannot overflow for the tasks of a [`TaskSet`]: it refuses sums above 2^62.
     pub(super) fn new(id: TaskId, task: &Task, overheads: Overheads) -> Self {
         let around = (overheads.dispatch + overheads.completion).0;
-        let segments = task.segments.iter().map(|segment| segment.0 + around);
+        let mut segments = task.segments.iter().map(|segment| segment.0 + around);
         let c = segments.clone().sum();
         Self {
             id,
             c,
             execution: task.wcet().0,
             longest: segments.clone().max().unwrap_or(0),
-            last: segments.last().unwrap_or(0),
+            last: segments.next_back().unwrap_or(0),
             t: task.period.0,
             d: task.deadline.0,
             j: (task.jitter + overheads.release).0,

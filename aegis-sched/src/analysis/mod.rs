@@ -54,7 +54,7 @@ pub fn admit(set: &TaskSet) -> Verdict {
                 rejections.push(Rejection::NoFiniteBusyPeriod { task: id });
             }
             Err(NoBound::Undecided { steps }) => {
-                rejections.push(Rejection::Undecided { task: id, steps: *steps })
+                rejections.push(Rejection::Undecided { task: id, steps: *steps });
             }
             Ok(_) | Err(NoBound::NoFiniteBusyPeriod) => {}
         }
