@@ -1,7 +1,7 @@
 //! The conformance suite that every backend instantiates, the simulated one included.
 //!
-//! A backend's tests say how to make a [`Case`], a backend with one sound model, and [`conformance!`](crate::conformance)
-//! turns every check below into a test of its own:
+//! A backend's tests say how to make a [`Case`], a backend with one sound model, and
+//! [`conformance!`](crate::conformance!) turns every check below into a test of its own:
 //!
 //! ```
 //! use aegis_backend::{Artifact, conformance::Case, sim::SimBackend};
