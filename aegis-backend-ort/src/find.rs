@@ -156,14 +156,14 @@ fn wait(child: &mut Child, patience: Duration) -> std::io::Result<bool> {
 #[cfg(all(test, unix))]
 mod tests {
     use super::*;
-    use std::os::unix::fs::PermissionsExt;
 
-    /// A folder with an interpreter that runs `script`.
+    /// A folder with an interpreter that runs `script`. A shell writes it: a file that this process has open for writing
+    /// cannot be executed, and a test on another thread may start a process that holds it open for longer.
     fn python(folder: &Path, name: &str, script: &str) {
         std::fs::create_dir_all(folder).unwrap();
-        let path = folder.join(name);
-        std::fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+        let write = r#"printf '#!/bin/sh\n%s\n' "$1" > "$2" && chmod 755 "$2""#;
+        let written = Command::new("sh").args(["-c", write, "sh", script]).arg(folder.join(name)).status();
+        assert!(written.unwrap().success());
     }
 
     /// A package with a library of the given name.

@@ -63,11 +63,11 @@ fn copy<T: PrimitiveTensorElementType + NoUninit>(
         .map_err(|error| failed(format!("output `{}` should be {facts}: {error}", facts.name)))?;
     let same = shape.len() == tensor.shape.len()
         && shape.iter().zip(tensor.shape).all(|(got, given)| u64::try_from(*got) == Ok(*given));
-    let bytes: &[u8] = bytemuck::cast_slice(data);
-    if !same || bytes.len() != tensor.data.len() {
+    if !same {
         let why = format!("the model produced shape {:?}, given {:?}", &**shape, tensor.shape);
         return Err(BackendError::BadTensor { which: "output", name: facts.name.clone(), why });
     }
-    tensor.data.copy_from_slice(bytes);
+    // The lengths agree: the types and shapes do, and `tensor` has the length that they ask for.
+    tensor.data.copy_from_slice(bytemuck::cast_slice(data));
     Ok(())
 }

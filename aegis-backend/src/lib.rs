@@ -3,7 +3,7 @@
 //! A [`RuntimeBackend`] loads an [`Artifact`] into a [`Model`], which is immutable and says what it needs
 //! ([`ModelFacts`]) before anything runs. A model opens [`Session`]s; a session is one flow of executions. The traits
 //! are object-safe: backends are chosen by name at run time, and third parties may implement them. The module
-//! [`conformance`] is the test suite that every backend instantiates.
+//! [`mod@conformance`] is the test suite that every backend instantiates.
 //!
 //! **Who checks what.** The backend checks everything about the file: existence, format, version, shapes that it
 //! cannot run. A session checks the shapes, types and lengths of the tensors of every [`Io`] before it touches them

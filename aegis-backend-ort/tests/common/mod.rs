@@ -1,11 +1,15 @@
 //! What the tests need that may not be on this machine: ONNX Runtime and the folder of models.
+use aegis_backend::BackendError;
 use aegis_backend_ort::OrtBackend;
 use std::path::PathBuf;
+use std::sync::OnceLock;
 
 /// The backend; `None`, with a notice, where ONNX Runtime is not installed and `AEGIS_REQUIRE_ORT=1` is not set.
 pub fn ort() -> Option<OrtBackend> {
-    match OrtBackend::find(None) {
-        Ok(backend) => Some(backend),
+    // Looked for once: where it is missing, each search asks all interpreters again.
+    static FOUND: OnceLock<Result<OrtBackend, BackendError>> = OnceLock::new();
+    match FOUND.get_or_init(|| OrtBackend::find(None)) {
+        Ok(backend) => Some(backend.clone()),
         Err(error) if std::env::var_os("AEGIS_REQUIRE_ORT").is_some_and(|v| v == "1") => panic!("{error}"),
         Err(error) => {
             println!("skipped: {error}");
