@@ -10,7 +10,7 @@ pub(crate) fn facts(outline: &Outline, model: &Model) -> Result<ModelFacts, Stri
         inputs: tensors("input", &outline.inputs, model.input_ids(), model)?,
         outputs: tensors("output", &outline.outputs, model.output_ids(), model)?,
         weights: outline.constants,
-        scratch: Scratch::Opaque { at_most: None },
+        scratch: Scratch::Heap,
         extra_streams: 0,
         segments: 1,
     })

@@ -140,6 +140,9 @@ pub enum Scratch {
     },
     /// Single tensors that the orchestrator may place.
     PerTensor(Vec<TensorLife>),
+    /// The runtime takes it from this program's allocator while a job runs and gives all of it back: whoever counts
+    /// allocations can measure it.
+    Heap,
     /// The runtime takes it by itself and gives it back after each job.
     Opaque {
         /// The most it takes; `None` when the runtime does not say.
@@ -154,6 +157,7 @@ impl Scratch {
         match self {
             Self::None => Some(Bytes::ZERO),
             Self::Placeable { bytes, .. } => Some(*bytes),
+            Self::Heap => None,
             Self::Opaque { at_most } => *at_most,
             Self::PerTensor(lives) => lives
                 .iter()

@@ -307,7 +307,7 @@ pub fn main() -> u8 {
         Command::Explain(args) => command::explain::run(args, &output),
         Command::Replay(args) => command::replay::run(args, &output),
         Command::Trace(args) => command::trace::run(args, &output),
-        Command::Doctor => command::doctor::run(&output),
+        Command::Doctor => Ok(command::doctor::run(&output)),
     };
     result.unwrap_or_else(|error| output.error(&error))
 }

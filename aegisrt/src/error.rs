@@ -90,8 +90,8 @@ impl Error {
             Self::NotAdmitted { .. }
             | Self::NoWcet { .. }
             | Self::BudgetTooSmall { .. }
-            | Self::Memory(_) => 3,
-            Self::Context { source: ContextError::OverBudget { .. }, .. } => 3,
+            | Self::Memory(_)
+            | Self::Context { source: ContextError::OverBudget { .. }, .. } => 3,
             Self::Trace(error) if error.is_bad_input() => 2,
             Self::Context { .. }
             | Self::Backend { .. }

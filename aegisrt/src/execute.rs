@@ -145,7 +145,7 @@ fn preamble(loaded: &[Loaded], grounds: &Grounds<'_>) -> Vec<Body> {
             task: TaskId::from(i),
             weights: model.facts.weights,
             io: model.facts.io_bytes().unwrap_or(Bytes::ZERO),
-            scratch: model.facts.scratch.peak(),
+            scratch: model.scratch(),
             took: model.took,
         });
     }

@@ -12,6 +12,7 @@ mod command;
 mod diagnostic;
 mod error;
 pub mod execute;
+pub mod heap;
 pub mod load;
 pub mod measure;
 pub mod memory;

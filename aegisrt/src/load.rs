@@ -1,9 +1,11 @@
 //! Loading: from the system file to opened models with their facts, each inside its budget.
 use crate::backends::{Backends, NoBackend};
+use crate::execute::run_job;
+use crate::heap::peak_of;
 use crate::{Error, SystemFile};
-use aegis_backend::{Artifact, BackendError, Binding, Digest, ModelFacts};
-use aegis_context::ExecutionContext;
-use aegis_core::{Clock, MonotonicClock, Nanos, TaskSpec};
+use aegis_backend::{Artifact, BackendError, Binding, Digest, ModelFacts, Scratch};
+use aegis_context::{ContextError, ExecutionContext};
+use aegis_core::{Budgeted, Bytes, Clock, MonotonicClock, Nanos, TaskSpec};
 use std::path::PathBuf;
 
 /// A model that is ready to run.
@@ -23,8 +25,18 @@ pub struct Loaded {
     pub facts: ModelFacts,
     /// Its session, its buffers and its budget.
     pub context: ExecutionContext,
+    /// The most heap that a job took, for models that take their scratch from there; `None` where nobody counts.
+    pub measured_scratch: Option<Bytes>,
     /// How long loading and opening took.
     pub took: Nanos,
+}
+
+impl Loaded {
+    /// The memory that a running job needs besides weights, inputs and outputs, as far as it is known.
+    #[must_use]
+    pub fn scratch(&self) -> Option<Bytes> {
+        self.facts.scratch.peak().or(self.measured_scratch)
+    }
 }
 
 /// The bytes of the model of task `index`.
@@ -57,8 +69,11 @@ fn one(file: &SystemFile, backends: &mut Backends, seed: u64, index: usize) -> R
     let model = backend.load(&artifact).map_err(|error| refused(file, index, task, error))?;
     let facts = model.facts().clone();
     let binding = Binding { threads: file.spec.device().threads };
-    let context = ExecutionContext::open(&task.name, model, &task.budget, &binding)
-        .map_err(|source| Error::Context { task: task.name.clone(), source })?;
+    let failed = |source| Error::Context { task: task.name.clone(), source };
+    let mut context = ExecutionContext::open(&task.name, model, &task.budget, &binding).map_err(failed)?;
+    let took = clock.now();
+    let measured_scratch =
+        if facts.scratch == Scratch::Heap { measure_scratch(&mut context).map_err(failed)? } else { None };
     Ok(Loaded {
         task: task.name.clone(),
         backend: backend.name(),
@@ -67,8 +82,29 @@ fn one(file: &SystemFile, backends: &mut Backends, seed: u64, index: usize) -> R
         digest: artifact.digest(),
         facts,
         context,
-        took: clock.now(),
+        measured_scratch,
+        took,
     })
+}
+
+/// The most heap that a job takes, seen over three jobs after a first one that fills the runtime's caches; charged
+/// against the budget like memory that the model had stated.
+fn measure_scratch(context: &mut ExecutionContext) -> Result<Option<Bytes>, ContextError> {
+    run_job(context)?;
+    let mut most = None;
+    for _ in 0..3 {
+        let (result, seen) = peak_of(|| run_job(context));
+        result?;
+        most = most.max(seen);
+    }
+    let asked = context.accounting().known.checked_add(most.unwrap_or_default());
+    if let (Some(limit), Some(asked)) = (context.budget().host_memory, asked)
+        && asked > limit
+    {
+        let over = Budgeted::HostMemory { limit: limit.0, asked: asked.0 };
+        return Err(ContextError::OverBudget { name: context.name().to_owned(), over });
+    }
+    Ok(most)
 }
 
 /// The backend of task `index`.

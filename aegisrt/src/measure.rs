@@ -47,7 +47,9 @@ pub fn conditions(file: &SystemFile, backends: &mut Backends, seed: u64) -> Resu
         });
     }
     let neighbours = all.finalize().to_hex().as_str()[..16].to_owned();
-    conditions.iter_mut().for_each(|c| c.neighbours.clone_from(&neighbours));
+    for condition in &mut conditions {
+        condition.neighbours.clone_from(&neighbours);
+    }
     Ok(conditions)
 }
 

@@ -326,7 +326,7 @@ impl Places {
         let (whole, raw) = (task.span(), task.get_ref());
         Self {
             name: raw.name.span(),
-            model: raw.model.as_ref().map(Spanned::span).unwrap_or_else(|| span(raw.sim.as_ref(), &whole)),
+            model: raw.model.as_ref().map_or_else(|| span(raw.sim.as_ref(), &whole), Spanned::span),
             backend: span(raw.backend.as_ref(), &whole),
             period: span(raw.period.as_ref().or(raw.min_inter_arrival.as_ref()), &whole),
             deadline: span(raw.deadline.as_ref(), &whole),

@@ -32,12 +32,12 @@ enum RawPolicy {
 #[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields)]
 struct RawOverheads {
-    #[serde(default)]
-    release_ns: u64,
-    #[serde(default)]
-    dispatch_ns: u64,
-    #[serde(default)]
-    completion_ns: u64,
+    #[serde(default, rename = "release_ns")]
+    release: u64,
+    #[serde(default, rename = "dispatch_ns")]
+    dispatch: u64,
+    #[serde(default, rename = "completion_ns")]
+    completion: u64,
 }
 
 #[derive(Deserialize)]
@@ -95,9 +95,9 @@ pub fn read(path: &Path, policy: Option<Policy>) -> Result<TaskSet, SourceError>
         RawPolicy::Fifo => Policy::Fifo,
     };
     let overheads = Overheads {
-        release: Nanos(raw.overheads.release_ns),
-        dispatch: Nanos(raw.overheads.dispatch_ns),
-        completion: Nanos(raw.overheads.completion_ns),
+        release: Nanos(raw.overheads.release),
+        dispatch: Nanos(raw.overheads.dispatch),
+        completion: Nanos(raw.overheads.completion),
     };
     TaskSet::new(policy.unwrap_or(stated), overheads, drafts)
         .map_err(|error| SourceError::unplaced(path, error.to_string()))

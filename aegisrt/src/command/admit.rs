@@ -37,14 +37,14 @@ pub(crate) fn task_set(args: &TasksArgs, output: &Output) -> Result<(TaskSet, Op
 /// The verdict for people.
 pub(crate) fn text(set: &TaskSet, verdict: &Verdict, remedies: &[Remedy]) -> String {
     let rows = verdict.tasks.iter().zip(set.tasks()).map(|(answer, task)| {
-        let (bound, slack, terms) = match &answer.bound {
-            None => ("none".to_owned(), "-".to_owned(), "no busy period ends".to_owned()),
+        let (bound, slack) = match &answer.bound {
+            None => ("none".to_owned(), "-".to_owned()),
             Some(bound) => {
                 let slack = match task.deadline.checked_sub(bound.wcrt) {
                     Some(slack) => format!("{slack:.3}"),
                     None => format!("-{:.3}", bound.wcrt - task.deadline),
                 };
-                (format!("{:.3}", bound.wcrt), slack, terms(set, &bound.terms))
+                (format!("{:.3}", bound.wcrt), slack)
             }
         };
         let mark = if answer.schedulable() { "meets" } else { "MISSES" };
@@ -56,14 +56,18 @@ pub(crate) fn text(set: &TaskSet, verdict: &Verdict, remedies: &[Remedy]) -> Str
             task.deadline.to_string(),
             bound,
             slack,
-            terms,
         ]
     });
-    let header = ["task", "", "WCET", "period", "deadline", "bound", "slack", "bound is"];
+    let header = ["task", "", "WCET", "period", "deadline", "bound", "slack"];
     let mut out = String::new();
     let word = if verdict.admitted() { "ADMITTED" } else { "REJECTED" };
     let _ = writeln!(out, "{word} under {}: {}", verdict.policy, meaning(verdict));
-    out.push_str(&table(&header, "llrrrrrl", rows));
+    out.push_str(&table(&header, "llrrrrr", rows));
+    for (answer, task) in verdict.tasks.iter().zip(set.tasks()) {
+        if let Some(bound) = &answer.bound {
+            let _ = write!(out, "\n  {} <= {}", task.name, terms(set, &bound.terms));
+        }
+    }
     for reason in &verdict.rejections {
         let _ = write!(out, "\n  because {}", reason.sentence(set));
     }

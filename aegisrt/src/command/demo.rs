@@ -4,7 +4,7 @@ use crate::backends::Backends;
 use crate::cli::DemoArgs;
 use crate::load::load;
 use crate::measure::{Evidence, Wcet};
-use crate::output::{Output, table};
+use crate::output::Output;
 use crate::{Error, SystemFile, runtime, trace_path, zoo};
 use aegis_core::Nanos;
 use aegis_sched::analysis::remedy::remedies;
@@ -28,9 +28,9 @@ pub(crate) fn run(args: &DemoArgs, output: &Output) -> Result<u8, Error> {
         folder.display()
     ));
     init::models(&folder.join("models"))?;
-    let rows =
-        zoo::MODELS.iter().map(|m| vec![m.name.to_owned(), m.about.to_owned(), zoo::size(m).to_string()]);
-    output.line(table(&["model", "architecture", ""], "lll", rows));
+    for model in &zoo::MODELS {
+        output.line(format!("  {:<11} {}\n  {:<11} {}", model.name, model.about, "", zoo::size(model)));
+    }
 
     // Rates cannot be chosen before it is known how long the models take here; profiling does not need them.
     let slow = Rates { base: Nanos::from_secs(60), brake_deadline: None };
@@ -126,11 +126,11 @@ struct Rates {
 }
 
 impl Rates {
-    /// The shortest period is twice the time that one job of every model takes, so that even in the worst order all of
-    /// them fit, and the device is busy for about a third of the time.
+    /// The shortest period is a quarter longer than one job of every model takes, so that all of them fit even in the
+    /// worst order.
     fn for_this_machine(wcets: &[Wcet]) -> Self {
         let all: Nanos = wcets.iter().map(|w| w.charged + OVERHEAD_PER_JOB).sum();
-        let tens = (all * 2).0.div_ceil(10_000_000);
+        let tens = (all.0 / 4 * 5).div_ceil(10_000_000) + 2;
         Self { base: Nanos::from_millis(tens * 10), brake_deadline: None }
     }
 

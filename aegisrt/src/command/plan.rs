@@ -126,18 +126,20 @@ pub(crate) fn text(names: &[&str], plan: &SystemPlan) -> String {
     let scratch_here = plan.peak.saturating_sub(plan.persistent);
     let _ = write!(
         out,
-        "\n  together {}; separate allocation would take {} ({} or {:.1} % more than needed is saved)\n  \
-         scratch alone: {} shared instead of {}, because jobs of one partition run one at a time\n  \
-         against one scratch block as large as the largest: {} saved\n  lower bound {}: {}",
+        "\n  all models together {}, allocated separately {}: {} saved ({:.1} %)\n  \
+         scratch {} instead of {}, because jobs of one partition run one at a time\n  \
+         against one scratch block as large as the largest ({}): {} saved\n  lower bound {:#}, plan {:#}: {}",
         plan.peak,
         separate.instead_of,
         separate.bytes,
         percent(separate),
         scratch_here,
         scratch_alone,
+        one.instead_of,
         one.bytes,
         plan.bound.bytes,
-        if plan.peak == plan.bound.bytes { "no plan needs less" } else { "not reached" },
+        plan.peak,
+        if plan.peak == plan.bound.bytes { "no plan needs less" } else { "the rest is alignment" },
     );
     if !plan.unknown.is_empty() {
         let _ = write!(out, "\n  scratch not known and not in these figures: {}", plan.unknown.join(", "));
