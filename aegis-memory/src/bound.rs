@@ -111,6 +111,8 @@ mod tests {
         check("id,lower,upper,size\na,1,2,0\n", 0, 0, &[]);
         // Offsets are multiples of 4: 5 is rounded to 8 unless it is on top, and 6 on top of it ends at 14.
         check("id,lower,upper,size,alignment\na,0,1,5,4\nb,0,1,6,8\n", 13, 0, &["a", "b"]);
+        // 9 is rounded to 12 but ends at 9: no more than the 10 that are live before.
+        check("id,lower,upper,size,alignment\na,0,1,10,4\nb,2,3,9,4\n", 10, 0, &["a"]);
         check("id,lower,upper,size,alignment\na,0,1,5,4\nb,0,1,6,9\n", 11, 0, &["a", "b"]);
     }
 

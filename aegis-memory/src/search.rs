@@ -9,8 +9,10 @@
 //! 2. *dominance*: nothing is placed at or above the top that another unplaced buffer would have if it came next;
 //! 3. *section bound*: in each section, the lowest offset still possible plus all that is still to be placed there must
 //!    stay within the height;
-//! 4. *twins*: of equal buffers with equal lifetimes only the first unplaced one is tried;
-//! 5. *decomposition*: where no unplaced buffer crosses an instant, both sides are solved for themselves, and when one
+//! 4. *passed over*: once a buffer was tried at its lowest offset in vain, it has to be lifted by a neighbour that is not
+//!    placed yet, hence to the lowest top that one of them can still have; rule 3 counts with that;
+//! 5. *twins*: of equal buffers with equal lifetimes only the first unplaced one is tried;
+//! 6. *decomposition*: where no unplaced buffer crosses an instant, both sides are solved for themselves, and when one
 //!    has no solution the other is not tried again.
 //!
 //! The search is iterative (a chain of a million buffers must not overflow the stack) and counts its steps.
@@ -219,6 +221,7 @@ struct Part {
 #[derive(Debug)]
 struct Frame {
     part: Part,
+    first_choice: usize,
     choices: (usize, usize),
     agenda: usize,
     lists: usize,
@@ -235,6 +238,8 @@ struct Search<'a> {
     height: u64,
     /// Lowest offset that the placed buffers allow; for a placed buffer, its offset.
     lowest: Vec<u64>,
+    /// Lowest offset that rule 4 allows, where that is higher.
+    lifted: Vec<u64>,
     is_placed: Vec<bool>,
     /// Load of the unplaced buffers in each section.
     total: Vec<u64>,
@@ -242,8 +247,8 @@ struct Search<'a> {
     crossing: Vec<u32>,
     /// Placed buffers, with the length of `raised` before each.
     placed: Vec<(u32, usize)>,
-    /// Raised offsets with their former values.
-    raised: Vec<(u32, u64)>,
+    /// Buffers that were raised, with what `lowest` and `lifted` were before.
+    raised: Vec<(u32, u64, u64)>,
     frames: Vec<Frame>,
     agenda: Vec<Part>,
     lists: Vec<u32>,
@@ -278,6 +283,7 @@ impl<'a> Search<'a> {
             ranks,
             height,
             lowest: vec![0; n],
+            lifted: vec![0; n],
             is_placed: vec![false; n],
             checked: vec![0; total.len()],
             total,
@@ -315,7 +321,14 @@ impl<'a> Search<'a> {
                     continue;
                 }
                 let choice = self.choices[frame.choices.0];
+                let failed =
+                    (frame.choices.0 > frame.first_choice).then(|| self.choices[frame.choices.0 - 1]);
                 frame.choices.0 += 1;
+                if failed.is_some_and(|failed| !self.pass_over(failed, steps)) {
+                    let frame = &mut self.frames[top];
+                    frame.choices.0 = frame.choices.1;
+                    continue;
+                }
                 match self.place(choice, steps) {
                     Placed::Forbidden => self.undo_to(self.frames[top].placed),
                     Placed::Split(split) => {
@@ -334,7 +347,7 @@ impl<'a> Search<'a> {
         self.height.saturating_add(self.component.rounding)
     }
 
-    /// Makes a frame of a part: lists what may come next in it (rules 1, 2 and 4).
+    /// Makes a frame of a part: lists what may come next in it (rules 1, 2 and 5).
     fn open(&mut self, part: Part, steps: &mut u64) {
         let list = &self.lists[part.list.0..part.list.1];
         *steps = steps.saturating_sub(list.len() as u64);
@@ -345,13 +358,15 @@ impl<'a> Search<'a> {
             let (offset, rank) = (self.lowest[i as usize], self.ranks[i as usize]);
             let twin = self.component.twin[i as usize];
             let is_first_twin = twin == NONE || self.is_placed[twin as usize];
-            if offset < top && (offset, rank) >= part.floor && is_first_twin {
+            let rests = offset >= self.lifted[i as usize];
+            if offset < top && (offset, rank) >= part.floor && rests && is_first_twin {
                 self.choices.push((offset, rank, i));
             }
         }
         self.choices[first_choice..].sort_unstable();
         self.frames.push(Frame {
             part,
+            first_choice,
             choices: (first_choice, self.choices.len()),
             agenda: self.agenda.len(),
             lists: self.lists.len(),
@@ -380,7 +395,7 @@ impl<'a> Search<'a> {
         for &j in neighbours.iter().filter(|&&j| !self.is_placed[j as usize]) {
             let raised = top.next_multiple_of(component.instance.align[component.members[j as usize]]);
             if raised > self.lowest[j as usize] {
-                self.raised.push((j, self.lowest[j as usize]));
+                self.raised.push((j, self.lowest[j as usize], self.lifted[j as usize]));
                 self.lowest[j as usize] = raised;
                 if raised + component.size(j) > self.height {
                     return Placed::Forbidden;
@@ -402,18 +417,42 @@ impl<'a> Search<'a> {
     /// Rule 3 for one section, in which `j` is live and unplaced.
     fn section_fits(&mut self, section: usize, j: u32, floor: u64, steps: &mut u64) -> bool {
         let total = self.total[section];
-        if self.lowest[j as usize] + total <= self.allowed() {
+        if self.least(j) + total <= self.allowed() {
             return true;
         }
         self.checked[section] = self.turn;
         let live = self.component.live_in.of(section);
         *steps = steps.saturating_sub(live.len() as u64);
         let unplaced = live.iter().filter(|&&k| !self.is_placed[k as usize]);
-        let lowest = unplaced.map(|&k| self.lowest[k as usize]).min().unwrap_or(0);
+        let lowest = unplaced.map(|&k| self.least(k)).min().unwrap_or(0);
         lowest.max(floor) + total <= self.allowed()
     }
 
-    /// Puts what is left of a frame's part on the agenda: whole, or cut where nothing crosses (rule 5).
+    /// No offset below this is left for an unplaced buffer.
+    fn least(&self, i: u32) -> u64 {
+        self.lowest[i as usize].max(self.lifted[i as usize])
+    }
+
+    /// Rule 4: whether anything is left to try once a choice has failed.
+    fn pass_over(&mut self, (offset, _, i): Choice, steps: &mut u64) -> bool {
+        let component = self.component;
+        let neighbours = component.neighbours.of(i as usize);
+        *steps = steps.saturating_sub(neighbours.len() as u64);
+        let unplaced = neighbours.iter().filter(|&&j| !self.is_placed[j as usize]);
+        let Some(top) = unplaced.map(|&j| self.least(j).max(offset) + component.size(j)).min() else {
+            return false;
+        };
+        let lifted = top.next_multiple_of(component.instance.align[component.members[i as usize]]);
+        self.raised.push((i, self.lowest[i as usize], self.lifted[i as usize]));
+        self.lifted[i as usize] = self.lifted[i as usize].max(lifted);
+        if lifted + component.size(i) > self.height {
+            return false;
+        }
+        self.turn += 1;
+        component.sections(i).all(|section| self.section_fits(section, i, offset, steps))
+    }
+
+    /// Puts what is left of a frame's part on the agenda: whole, or cut where nothing crosses (rule 6).
     fn divide(&mut self, frame: usize, (offset, rank, _): Choice, split: bool, steps: &mut u64) {
         let part = self.frames[frame].part;
         let unplaced = part.unplaced - 1;
@@ -460,8 +499,9 @@ impl<'a> Search<'a> {
         let component = self.component;
         while self.placed.len() > placed {
             let Some((i, raised)) = self.placed.pop() else { break };
-            for (j, former) in self.raised.drain(raised..).rev() {
-                self.lowest[j as usize] = former;
+            for (j, lowest, lifted) in self.raised.drain(raised..).rev() {
+                self.lowest[j as usize] = lowest;
+                self.lifted[j as usize] = lifted;
             }
             self.is_placed[i as usize] = false;
             for section in component.sections(i) {

@@ -172,3 +172,35 @@ impl<W: Write> Output<W> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Output, Source, visit};
+    use crate::tests::{TaskOf, header, some_records};
+    use crate::writer::Writer;
+    use crate::{Trace, recorder};
+    use aegis_core::Policy;
+
+    /// The ring was full, was visited in part, and took records again: the jump lies inside what the next visit takes.
+    #[test]
+    fn a_gap_inside_one_visit_is_kept() {
+        let header = header(Policy::Fifo, 1, &[TaskOf("camera", &[25], 77, 0)]);
+        let (mut recorder, mut tap) = recorder(4);
+        for (seq, record) in (0..).zip(some_records(6)) {
+            if seq == 5 {
+                assert_eq!(tap.take().map(|taken| taken.seq), Some(0));
+            }
+            recorder.record(record.at, record.body);
+        }
+        let mut bytes = Vec::new();
+        let mut output = Output { writer: Writer::begin(&mut bytes, &header).unwrap(), failed: None };
+        let mut sources = [Source { tap, next: 1, written: 0, closed: None }];
+        visit(&mut sources, &mut output);
+        assert_eq!((sources[0].next, sources[0].written), (6, 4));
+        drop(output);
+        let trace = Trace::from_bytes(&bytes).unwrap();
+        let seqs: Vec<u64> = trace.entries().iter().map(|e| e.seq).collect();
+        assert_eq!(seqs, [1, 2, 3, 5]);
+        assert_eq!(trace.gaps().iter().map(|g| (g.first, g.last)).collect::<Vec<_>>(), [(0, 0), (4, 4)]);
+    }
+}

@@ -17,7 +17,6 @@ use crate::jobs::{Moment, Occupation};
 use crate::{Job, Jobs, TraceError};
 use aegis_core::{Fault, JobId, Nanos, Outcome, Policy, Priority, Why};
 use serde::Serialize;
-use std::collections::BTreeSet;
 use std::ops::Range;
 
 /// Where the time of one job went.
@@ -29,7 +28,7 @@ pub struct Explanation {
     pub arrival: Nanos,
     /// When the scheduler was told; absent for a refused job and where that record is missing.
     pub release: Option<Nanos>,
-    /// Its absolute deadline.
+    /// Its absolute deadline; [`Nanos::MAX`] for a task that the set does not have.
     pub deadline: Nanos,
     /// When it left the system; if it had not left, or that is not known, the last instant of which something is known.
     pub until: Nanos,
@@ -415,12 +414,12 @@ impl Jobs<'_> {
         }
     }
 
-    /// The jobs that hold time of others without an explanation, and how much of it; empty in a sound trace.
+    /// The jobs whose response time has a part that no rule explains, and how long that is; none in a trace without gaps
+    /// of a scheduler that keeps its policy.
     #[must_use]
     pub fn unexplained(&self) -> Vec<(JobId, Nanos)> {
-        let ids: BTreeSet<JobId> = self.iter().filter(|job| job.arrival.is_some()).map(|j| j.id).collect();
-        ids.into_iter()
-            .filter_map(|id| Some((id, self.explain(id).ok()?.unexplained())))
+        self.iter()
+            .filter_map(|job| Some((job.id, self.explain(job.id).ok()?.unexplained())))
             .filter(|(_, ns)| *ns > Nanos::ZERO)
             .collect()
     }

@@ -219,9 +219,7 @@ impl Job {
         }
         &mut self.segments[at]
     }
-}
 
-impl Job {
     /// The last instant at which the trace says anything of it.
     pub(crate) fn last_known(&self) -> Option<Nanos> {
         let moments = [self.release, self.refused.map(|(m, _)| m), self.retired.map(|(m, _)| m)];

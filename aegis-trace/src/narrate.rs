@@ -83,7 +83,9 @@ impl<'a> Line<'a> {
         let verb = if e.release == Some(e.arrival) { "released" } else { "arrived" };
         let (digits, arrival) = (self.digits, self.header.time(e.arrival));
         write!(f, "{} {verb} {arrival:.digits$}", self.header.job_name(e.job))?;
-        write!(f, " (deadline {})", self.at(e.deadline))?;
+        if e.deadline < Nanos::MAX {
+            write!(f, " (deadline {})", self.at(e.deadline))?;
+        }
         for (cause, steps) in self.parts() {
             self.part(f, &cause, steps)?;
         }

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-/// A ring that holds `capacity` records; at least one. All its memory is taken here.
+/// A ring that holds `capacity` records; at least one. All its memory is taken here: 104 bytes a record.
 ///
 /// No record is lost while `capacity ≥ rate × longest time between two visits of the reader`.
 ///
@@ -196,6 +196,11 @@ mod tests {
             let capacity = usize::try_from(rng.between(1, 300)).unwrap();
             conserved(capacity, rng.between(0, 20_000), rng.between(0, 50));
         }
+    }
+
+    #[test]
+    fn a_record_takes_what_the_documentation_says() {
+        assert_eq!(size_of::<super::Taken>(), 104);
     }
 
     #[test]

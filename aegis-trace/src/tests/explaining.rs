@@ -152,6 +152,23 @@ fn behind_more_urgent_jobs_with_the_rule_that_ranked_them() {
     }
 }
 
+/// Both deadlines are at 77 ms: the order of release decides, and is named.
+#[test]
+fn behind_a_job_of_the_same_deadline_that_was_released_first() {
+    let (camera, radar) = (job(CAMERA, 1), job(RADAR, 2));
+    let mut script = Script::new(Policy::Edf);
+    script.release(27.0, radar, 27.0).release(30.0, camera, 0.0).run(radar, 0, [30.0, 30.0, 40.0, 40.0]).run(
+        camera,
+        0,
+        [40.0, 40.0, 60.0, 60.0],
+    );
+    script.check(
+        camera,
+        "camera#1 arrived 14:23:45.000 (deadline .077) · released 30.0 ms late · waited 10.0 ms behind radar#2 \
+         (released first, .027) · ran 20.0 ms · finished .060, response 60.0 ms, slack 17.0 ms",
+    );
+}
+
 #[test]
 fn behind_its_own_earlier_job() {
     let (first, second) = (job(CAMERA, 117), job(CAMERA, 118));
@@ -294,7 +311,7 @@ fn refused_jobs() {
     let e = Jobs::of(&trace).explain(job(9, 0)).unwrap();
     assert_eq!(e.ending, Ending::Refused(Why::UnknownTask));
     let line = trace.header().narrate(&e).to_string();
-    assert!(line.ends_with("· refused .170: no such task; the set has 3"), "{line}");
+    assert_eq!(line, "task 9#0 arrived 14:23:45.170 · refused .170: no such task; the set has 3");
 }
 
 #[test]

@@ -232,6 +232,8 @@ fn wrong_files_are_refused_with_the_reason() {
     check(&file(std::slice::from_ref(&end)), "damaged at byte 10: a block of kind 3 in the wrong place");
     check(&file(&[head.clone(), head.clone()]), "kind 1 in the wrong place");
     check(&file(&[head.clone(), end.clone(), end.clone()]), "kind 3 in the wrong place");
+    let late = (RECORDS, encoded(&Vec::<Chunk>::new()));
+    check(&file(&[head.clone(), end.clone(), late]), "kind 2 in the wrong place");
     check(&file(&[head.clone(), (9, vec![])]), "a block of unknown kind 9");
     check(&file(&[head.clone(), (RECORDS, vec![200])]), "kind 2 with content that cannot be decoded");
     check(&file(&[head.clone(), (END, vec![0, 0])]), "kind 3 with content that cannot be decoded");
@@ -265,6 +267,10 @@ fn records_and_totals_must_fit_each_other() {
     for totals in [vec![balance(3, 2)], vec![balance(2, 2)], vec![balance(4, 3)], vec![]] {
         let found = damage(checked(vec![chunk(0, 0, 3)], totals));
         assert_eq!(found, Damage::Totals { recorder: 0 });
+    }
+    let dropped = Balance { dropped: [(crate::Kind::Step, 3)].into(), ..balance(5, 2) };
+    for (chunk, totals) in [(chunk(0, 0, 3), dropped), (chunk(0, 5, 1), balance(1, 1))] {
+        assert_eq!(damage(checked(vec![chunk], vec![totals])), Damage::Totals { recorder: 0 });
     }
     let far = damage(checked(vec![chunk(u32::MAX, 0, 1)], vec![balance(1, 1)]));
     assert_eq!(far, Damage::Totals { recorder: u32::MAX });
