@@ -58,7 +58,7 @@ impl SourceError {
         let diagnostic = MietteDiagnostic::new(self.to_string()).with_label(label);
         let source = NamedSource::new(self.path.display().to_string(), self.text.clone());
         let theme = if colour { GraphicalTheme::unicode() } else { GraphicalTheme::unicode_nocolor() };
-        let handler = GraphicalReportHandler::new_themed(theme).with_context_lines(1).with_width(110);
+        let handler = GraphicalReportHandler::new_themed(theme).with_context_lines(1).with_width(1000);
         let mut out = String::new();
         let report = Report::new(diagnostic).with_source_code(source);
         match handler.render_report(&mut out, report.as_ref()) {
