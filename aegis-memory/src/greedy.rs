@@ -40,7 +40,6 @@ impl Fit {
     pub const ALL: [Self; 2] = [Self::Best, Self::First];
 }
 
-/// `size, best fit`
 impl fmt::Display for Order {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {

@@ -17,7 +17,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! **What is not here.** Nothing allocates, nothing reads a clock, nothing is random: the same problem gives the same
+//! **What is not here.** No device memory is taken, no clock is read, nothing is random: the same problem gives the same
 //! plan on every machine, in whatever order its buffers are listed. Effort is limited by counted steps, never by time.
 #![forbid(unsafe_code)]
 
