@@ -34,7 +34,7 @@ pub(crate) fn task_set(args: &TasksArgs, output: &Output) -> Result<(TaskSet, Op
     Ok((set, Some(file)))
 }
 
-/// The verdict for people.
+/// The verdict for people: a row for each task, the derivation of each bound, the reasons and what would fit.
 pub(crate) fn text(set: &TaskSet, verdict: &Verdict, remedies: &[Remedy]) -> String {
     let rows = verdict.tasks.iter().zip(set.tasks()).map(|(answer, task)| {
         let (bound, slack) = match &answer.bound {
@@ -59,15 +59,28 @@ pub(crate) fn text(set: &TaskSet, verdict: &Verdict, remedies: &[Remedy]) -> Str
         ]
     });
     let header = ["task", "", "WCET", "period", "deadline", "bound", "slack"];
-    let mut out = String::new();
-    let word = if verdict.admitted() { "ADMITTED" } else { "REJECTED" };
-    let _ = writeln!(out, "{word} under {}: {}", verdict.policy, meaning(verdict));
+    let mut out = headline(verdict);
+    out.push('\n');
     out.push_str(&table(&header, "llrrrrr", rows));
     for (answer, task) in verdict.tasks.iter().zip(set.tasks()) {
         if let Some(bound) = &answer.bound {
-            let _ = write!(out, "\n  {} <= {}", task.name, terms(set, &bound.terms));
+            let bound_ms = milliseconds(bound.wcrt.0);
+            let _ = write!(out, "\n  {}: {bound_ms} ms = {}", task.name, terms(set, &bound.terms));
         }
     }
+    out.push_str(&reasons(set, verdict, remedies));
+    out
+}
+
+/// The verdict in one line.
+pub(crate) fn headline(verdict: &Verdict) -> String {
+    let word = if verdict.admitted() { "ADMITTED" } else { "REJECTED" };
+    format!("{word} under {}: {}", verdict.policy, meaning(verdict))
+}
+
+/// One line for every reason of a rejection and for everything that would fit; empty when admitted.
+pub(crate) fn reasons(set: &TaskSet, verdict: &Verdict, remedies: &[Remedy]) -> String {
+    let mut out = String::new();
     for reason in &verdict.rejections {
         let _ = write!(out, "\n  because {}", reason.sentence(set));
     }
@@ -85,10 +98,16 @@ fn meaning(verdict: &Verdict) -> &'static str {
     }
 }
 
+/// Exact milliseconds, so that a person can add them up.
+fn milliseconds(ns: u64) -> String {
+    let exact = format!("{}.{:06}", ns / 1_000_000, ns % 1_000_000);
+    exact.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
 fn terms(set: &TaskSet, terms: &[aegis_core::Term]) -> String {
     let mut out = String::new();
     for term in terms {
-        let amount = aegis_core::Nanos(term.ns.unsigned_abs());
+        let amount = milliseconds(term.ns.unsigned_abs());
         let sign = match (term.ns < 0, out.is_empty()) {
             (true, _) => " - ",
             (false, true) => "",
@@ -103,7 +122,7 @@ fn terms(set: &TaskSet, terms: &[aegis_core::Term]) -> String {
             (TermKind::ArrivedLater, _) => "arrived later".to_owned(),
             (kind, _) => kind.name().to_owned(),
         };
-        let _ = write!(out, "{sign}{amount:.3} {what}");
+        let _ = write!(out, "{sign}{amount} {what}");
     }
     out
 }

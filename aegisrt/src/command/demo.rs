@@ -111,7 +111,7 @@ fn rejection(
     output.line(
         "With one task too many, a brake monitor whose deadline is shorter than the longest model runs:",
     );
-    output.line(admit::text(&set, &verdict, &remedies));
+    output.line(format!("{}{}", admit::headline(&verdict), admit::reasons(&set, &verdict, &remedies)));
     if verdict.admitted() {
         return Err(Error::Defect("a deadline below the blocking was admitted".to_owned()));
     }
