@@ -1,5 +1,7 @@
 //! The dispatcher with real threads and a stand-in for contexts: one job at a time, every decision recorded and
 //! replayable, faults and refusals explicit, no allocation on the way.
+mod counting;
+
 use aegis_core::{
     Action, Blame, Decision, Event, Fault, FaultCode, JobId, MonotonicClock, Nanos, Overheads, Policy,
     TaskDraft, TaskSet, Usable, Why,
@@ -7,34 +9,9 @@ use aegis_core::{
 use aegis_sched::dispatcher::{Executor, Law, Run, run};
 use aegis_sched::replay::{RecordedStep, replay};
 use aegis_trace::{Body, Record, Tap, recorder};
-use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-
-struct Counting;
-
-static CALLS: AtomicU64 = AtomicU64::new(0);
-
-// SAFETY: every call is passed on to the system allocator unchanged; counting does not touch the memory.
-unsafe impl GlobalAlloc for Counting {
-    // SAFETY: the caller's promises are those that the system allocator asks for.
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        CALLS.fetch_add(1, Ordering::Relaxed);
-        // SAFETY: passed on unchanged.
-        unsafe { System.alloc(layout) }
-    }
-
-    // SAFETY: the caller's promises are those that the system allocator asks for.
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        CALLS.fetch_add(1, Ordering::Relaxed);
-        // SAFETY: passed on unchanged.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
 
 /// The tests of this file take turns, so that one does not count the allocations of another.
 static TURN: Mutex<()> = Mutex::new(());
@@ -61,7 +38,7 @@ const FAULT: Fault =
 impl Executor for Stub {
     fn execute(&mut self, _job: JobId, _segment: u16) -> Result<(), Fault> {
         self.executed += 1;
-        self.calls_at_last = CALLS.load(Ordering::Relaxed);
+        self.calls_at_last = counting::calls();
         if self.executed == 10 {
             self.calls_at_tenth = self.calls_at_last;
         }

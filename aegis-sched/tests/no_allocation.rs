@@ -1,33 +1,9 @@
 //! The scheduler's step and the record of it allocate nothing, counted over a million steps.
+mod counting;
+
 use aegis_core::{Action, Event, JobId, Nanos, Outcome, Overheads, Policy, TaskDraft, TaskId, TaskSet};
 use aegis_sched::{State, step};
 use aegis_trace::{Body, recorder};
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::sync::atomic::{AtomicU64, Ordering};
-
-struct Counting;
-
-static CALLS: AtomicU64 = AtomicU64::new(0);
-
-// SAFETY: every call is passed on to the system allocator unchanged; counting does not touch the memory.
-unsafe impl GlobalAlloc for Counting {
-    // SAFETY: the caller's promises are those that the system allocator asks for.
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        CALLS.fetch_add(1, Ordering::Relaxed);
-        // SAFETY: passed on unchanged.
-        unsafe { System.alloc(layout) }
-    }
-
-    // SAFETY: the caller's promises are those that the system allocator asks for.
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        CALLS.fetch_add(1, Ordering::Relaxed);
-        // SAFETY: passed on unchanged.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
 
 #[test]
 fn a_million_steps_allocate_nothing() {
@@ -45,7 +21,7 @@ fn a_million_steps_allocate_nothing() {
         let mut state = State::new(&set, &[2; TASKS as usize]);
         let (mut recorder, mut tap) = recorder(1 << 10);
         let mut steps = 0u64;
-        let before = CALLS.load(Ordering::Relaxed);
+        let before = counting::calls();
         let mut tell = |state: &mut State, now, event| {
             let decision = step(state, now, event);
             recorder.record(now, Body::Step { event, decision });
@@ -64,7 +40,7 @@ fn a_million_steps_allocate_nothing() {
             }
             while tap.take().is_some() {}
         }
-        let after = CALLS.load(Ordering::Relaxed);
+        let after = counting::calls();
         assert!(steps >= 1_000_000, "{steps}");
         assert_eq!(after - before, 0, "{policy}: calls of the allocator in {steps} steps");
     }

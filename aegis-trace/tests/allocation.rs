@@ -23,17 +23,20 @@ fn count(size: usize) {
 // SAFETY: every call is handed to the system's allocator as it came; the counters are constants of the thread and
 // neither allocate nor have destructors.
 unsafe impl GlobalAlloc for Counting {
+    // SAFETY: the caller's promises are those that the system's allocator asks for.
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         count(layout.size());
         // SAFETY: the caller's promise, handed on.
         unsafe { System.alloc(layout) }
     }
 
+    // SAFETY: as above.
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
         // SAFETY: the caller's promise, handed on.
         unsafe { System.dealloc(pointer, layout) }
     }
 
+    // SAFETY: as above.
     unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         count(size);
         // SAFETY: the caller's promise, handed on.

@@ -15,12 +15,14 @@ struct Counting;
 // SAFETY: every call is passed on to `System` unchanged; the counter is a thread-local without destructor, which
 // neither allocates nor can be gone.
 unsafe impl GlobalAlloc for Counting {
+    // SAFETY: the caller's promises are those that `System` asks for.
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         TAKEN.set(TAKEN.get() + 1);
         // SAFETY: the caller's promise about `layout` is the one that `System` asks for.
         unsafe { System.alloc(layout) }
     }
 
+    // SAFETY: as above.
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
         // SAFETY: `block` came from `alloc` above, hence from `System`, with this layout.
         unsafe { System.dealloc(block, layout) }

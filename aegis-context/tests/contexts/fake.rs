@@ -90,7 +90,12 @@ struct FakeSession {
 }
 
 impl Session for FakeSession {
-    fn enqueue(&mut self, segment: SegmentIndex, _: &Stream, io: Io<'_, '_>) -> Result<Progress, BackendError> {
+    fn enqueue(
+        &mut self,
+        segment: SegmentIndex,
+        _: &Stream,
+        io: Io<'_, '_>,
+    ) -> Result<Progress, BackendError> {
         self.log.lock().unwrap().enqueued += 1;
         io.check(&self.facts)?;
         if segment >= self.facts.segments {
