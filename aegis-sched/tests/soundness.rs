@@ -1,7 +1,7 @@
 //! "Response ≤ bound", tested on millions of simulated jobs of admitted random systems under adversarial releases and
 //! early completions, by the very code that drives the device; and a test of that test, with a planted defect.
 //!
-//! `AEGIS_JOBS` sets the number of jobs (default 200 000 in debug builds, 2 000 000 in release), `AEGIS_SEED` the seed.
+//! `AEGIS_JOBS` sets the number of jobs (default 1 000 000 in debug builds, 10 000 000 in release), `AEGIS_SEED` the seed.
 use aegis_core::{Nanos, Overheads, Policy, Rng, TaskDraft, TaskSet, TermKind, Verdict};
 use aegis_sched::analysis::admit;
 use aegis_sched::simulator::simulate;
@@ -85,7 +85,7 @@ fn violations(jobs: u64, seed: u64, bound: impl Fn(&Verdict, usize) -> Nanos) ->
 
 #[test]
 fn response_never_exceeds_the_bound() {
-    let jobs = from_env("AEGIS_JOBS", if cfg!(debug_assertions) { 200_000 } else { 2_000_000 });
+    let jobs = from_env("AEGIS_JOBS", if cfg!(debug_assertions) { 1_000_000 } else { 10_000_000 });
     let seed = from_env("AEGIS_SEED", 1);
     let (above, attained, systems) =
         violations(jobs, seed, |verdict, i| verdict.tasks[i].bound.as_ref().unwrap().wcrt);
