@@ -169,6 +169,26 @@ fn behind_a_job_of_the_same_deadline_that_was_released_first() {
     );
 }
 
+/// A response is not shown shorter, and a slack not longer, than it is; together they are the deadline.
+#[test]
+fn rounded_to_the_safe_side() {
+    let camera = job(CAMERA, 1);
+    for (end, says) in [
+        (
+            72.45,
+            "ran 25.0 ms · ran 47.5 ms over its WCET of 25 ms · finished .072, response 72.5 ms, slack 4.5 ms",
+        ),
+        (
+            77.01,
+            "ran 25.0 ms · ran 52.1 ms over its WCET of 25 ms · finished .077, response 77.1 ms, late by 0.1 ms",
+        ),
+    ] {
+        let mut script = Script::new(Policy::Edf);
+        script.release(0.0, camera, 0.0).run(camera, 0, [0.0, 0.0, end, end]);
+        script.check(camera, &format!("camera#1 released 14:23:45.000 (deadline .077) · {says}"));
+    }
+}
+
 #[test]
 fn behind_its_own_earlier_job() {
     let (first, second) = (job(CAMERA, 117), job(CAMERA, 118));
