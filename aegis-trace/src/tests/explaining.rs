@@ -169,6 +169,26 @@ fn behind_a_job_of_the_same_deadline_that_was_released_first() {
     );
 }
 
+/// A response is not shown shorter, and a slack not longer, than it is; together they are the deadline.
+#[test]
+fn rounded_to_the_safe_side() {
+    let camera = job(CAMERA, 1);
+    for (end, says) in [
+        (
+            72.45,
+            "ran 25.0 ms · ran 47.5 ms over its WCET of 25 ms · finished .072, response 72.5 ms, slack 4.5 ms",
+        ),
+        (
+            77.01,
+            "ran 25.0 ms · ran 52.1 ms over its WCET of 25 ms · finished .077, response 77.1 ms, late by 0.1 ms",
+        ),
+    ] {
+        let mut script = Script::new(Policy::Edf);
+        script.release(0.0, camera, 0.0).run(camera, 0, [0.0, 0.0, end, end]);
+        script.check(camera, &format!("camera#1 released 14:23:45.000 (deadline .077) · {says}"));
+    }
+}
+
 #[test]
 fn behind_its_own_earlier_job() {
     let (first, second) = (job(CAMERA, 117), job(CAMERA, 118));
@@ -263,6 +283,8 @@ fn missing_records_of_the_worker_and_of_the_scheduler() {
     // Its end: it is seen until a worker ended it.
     let parts = format!("{blocked}Dispatch 1 ms, Ran {{ segment: 0 }} 18 ms");
     assert_eq!(told(&[(0, 5)]), (Ending::Unknown, parts));
+    // The same where nothing of the scheduler follows.
+    assert_eq!(told(&[(0, 5), (0, 6)]).0, Ending::Unknown);
     // The end of the lidar: held until a worker ended it, then nobody knows.
     let (_, parts) = told(&[(0, 3)]);
     assert!(parts.starts_with("Blocked { since: Nanos(1000000) } 30 ms, Unexplained 1 ms, "), "{parts}");
@@ -274,6 +296,40 @@ fn missing_records_of_the_worker_and_of_the_scheduler() {
     let e = Jobs::of(&trace).explain(camera).unwrap();
     assert_eq!((e.arrival, e.release), (Nanos::ZERO, None));
     assert_eq!(Jobs::of(&trace).unexplained(), [(camera, at(41.0))]);
+}
+
+/// Only missing decisions leave open who held the partition.
+#[test]
+fn other_records_that_the_scheduler_lost_leave_nothing_open() {
+    let camera = job(CAMERA, 1);
+    let mut script = Script::new(Policy::Edf);
+    script.release(0.0, camera, 0.0);
+    script.scheduler.push(Record { at: at(1.0), body: Body::Stopping });
+    script.run(camera, 0, [3.0, 3.0, 23.0, 23.0]);
+    let trace = script.trace(|recorder, seq| (recorder, seq) == (0, 1), false);
+    assert_eq!(trace.gaps().len(), 1);
+    assert!(Jobs::of(&trace).unexplained().is_empty());
+    // Without the balance at the end nobody knows what was lost.
+    let cut = script.trace(|recorder, seq| (recorder, seq) == (0, 1), true);
+    assert_eq!(Jobs::of(&cut).unexplained(), [(camera, at(3.0))]);
+}
+
+/// The end of the last segment is missing, and later records show that there was one.
+#[test]
+fn the_last_segment_is_not_taken_to_run_on_where_its_end_is_missing() {
+    let (camera, lidar) = (job(CAMERA, 1), job(LIDAR, 1));
+    let mut script = Script::new(Policy::Edf);
+    script
+        .release(1.0, lidar, 1.0)
+        .choose(1.0, lidar, 1)
+        .retire(41.0, lidar, Outcome::Completed)
+        .step(42.0, Event::Dispatch, Action::Idle, Why::NothingReady)
+        .release(50.0, camera, 50.0)
+        .release(60.0, job(RADAR, 1), 60.0);
+    let trace = script.trace(|recorder, seq| (recorder, seq) == (0, 2), false);
+    let jobs = Jobs::of(&trace);
+    assert_eq!(jobs.explain(camera).unwrap().ending, Ending::Unfinished { running: false });
+    assert_eq!(jobs.unexplained(), [(camera, at(10.0))]);
 }
 
 #[test]
