@@ -1,5 +1,6 @@
 //! Tasks as the analyses and the scheduler see them: WCET per segment, arrival law, deadline, priority, policy.
 use crate::{Nanos, TaskId};
+use alloc::collections::BTreeSet;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
@@ -185,13 +186,14 @@ impl TaskSet {
             return Err(TaskSetError::TooMany { n: drafts.len() });
         }
         let stated = drafts.iter().any(|d| d.priority.is_some());
+        let mut names = BTreeSet::new();
         let mut tasks: Vec<Task> = Vec::with_capacity(drafts.len());
         for (index, draft) in drafts.into_iter().enumerate() {
             let task = draft.name;
             if task.is_empty() {
                 return Err(TaskSetError::EmptyName { index });
             }
-            if tasks.iter().any(|t| t.name == task) {
+            if !names.insert(task.clone()) {
                 return Err(TaskSetError::DuplicateName { index, task });
             }
             if draft.segments.is_empty() {
