@@ -57,6 +57,14 @@ const STEPS: &[Step] = &[
     Step { name: "documentation", what: Run("RUSTDOCFLAGS=-Dwarnings cargo doc --no-deps --workspace") },
     Step { name: "release build", what: Run("cargo build --release") },
     Step { name: "README", what: Task(readme::check) },
+    Step { name: "demo", what: Run("target/release/aegis demo --folder target/demo/rten --duration 5s") },
+    Step {
+        name: "demo on ONNX Runtime",
+        what: RunIf(
+            "target/release/aegis demo --folder target/demo/ort --backend ort --duration 5s",
+            "printenv ORT_DYLIB_PATH",
+        ),
+    },
 ];
 
 /// Tests that need the release profile to be affordable; they run after its build.

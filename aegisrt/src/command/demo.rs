@@ -119,6 +119,9 @@ fn rejection(
     Ok(())
 }
 
+/// No period is shorter, however fast the models are: a busy desktop may stop a program for a tenth of a second.
+const SHORTEST: Nanos = Nanos::from_millis(300);
+
 #[derive(Debug, Clone, Copy)]
 struct Rates {
     base: Nanos,
@@ -131,7 +134,7 @@ impl Rates {
     fn for_this_machine(wcets: &[Wcet]) -> Self {
         let all: Nanos = wcets.iter().map(|w| w.charged + OVERHEAD_PER_JOB).sum();
         let tens = (all.0 / 4 * 5).div_ceil(10_000_000) + 2;
-        Self { base: Nanos::from_millis(tens * 10), brake_deadline: None }
+        Self { base: Nanos::from_millis(tens * 10).max(SHORTEST), brake_deadline: None }
     }
 
     fn text(&self, backend: &str) -> String {
