@@ -63,6 +63,16 @@ impl Output {
         bar
     }
 
+    /// A sign of life on a terminal while work of unknown progress goes on; invisible everywhere else.
+    pub fn busy(&self, what: &'static str) -> ProgressBar {
+        let bar = self.progress(0, what);
+        if let Ok(style) = ProgressStyle::with_template("{spinner} {msg} {elapsed}") {
+            bar.set_style(style);
+        }
+        bar.enable_steady_tick(std::time::Duration::from_millis(200));
+        bar
+    }
+
     /// Prints an error and returns its exit code.
     pub fn error(&self, error: &Error) -> u8 {
         if self.json() {

@@ -126,17 +126,23 @@ pub(crate) fn text(names: &[&str], plan: &SystemPlan) -> String {
     let scratch_here = plan.peak.saturating_sub(plan.persistent);
     let _ = write!(
         out,
-        "\n  all models together {}, allocated separately {}: {} saved ({:.1} %)\n  \
-         scratch {} instead of {}, because jobs of one partition run one at a time\n  \
-         against one scratch block as large as the largest ({}): {} saved\n  lower bound {:#}, plan {:#}: {}",
+        "\n  all models together {}, allocated separately {}: {} saved ({:.1} %)",
         plan.peak,
         separate.instead_of,
         separate.bytes,
         percent(separate),
-        scratch_here,
-        scratch_alone,
-        one.instead_of,
-        one.bytes,
+    );
+    if scratch_alone > Bytes::ZERO {
+        let _ = write!(
+            out,
+            "\n  scratch {scratch_here} instead of {scratch_alone}, because jobs of one partition run one at a time\n  \
+             against one scratch block as large as the largest ({}): {} saved",
+            one.instead_of, one.bytes,
+        );
+    }
+    let _ = write!(
+        out,
+        "\n  lower bound {:#}, plan {:#}: {}",
         plan.bound.bytes,
         plan.peak,
         if plan.peak == plan.bound.bytes { "no plan needs less" } else { "the rest is alignment" },

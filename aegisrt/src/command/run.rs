@@ -1,5 +1,5 @@
 //! `aegis run`: the whole job on a system file.
-use super::{FAILED, NOT_ADMITTED, admit, plan, profile};
+use super::{FAILED, NOT_ADMITTED, admit, plan, profile, replay};
 use crate::backends::Backends;
 use crate::cli::RunArgs;
 use crate::execute::{Grounds, RunOptions, execute};
@@ -10,7 +10,8 @@ use crate::output::{Output, table};
 use crate::report::Report;
 use crate::{Error, SystemFile, runtime, trace_path};
 use aegis_core::{Nanos, Overheads, TaskSet};
-use aegis_trace::Trace;
+use aegis_sched::replay::Replay;
+use aegis_trace::{Jobs, Trace};
 use serde_json::{Value, json};
 use std::fmt::Write;
 use std::path::Path;
@@ -27,15 +28,16 @@ pub(crate) fn run(args: &RunArgs, output: &Output) -> Result<u8, Error> {
     Ok(ran.exit_code())
 }
 
-/// What a run leaves: its report and its trace.
+/// What a run leaves.
 pub(crate) struct Ran {
-    pub report: Report,
-    pub trace: Trace,
+    report: Report,
+    trace: Trace,
+    replayed: Replay,
     declared: Overheads,
     path: String,
 }
 
-/// From WCETs to a finished run: admit, plan, run, report, explain. Says for people what it does as it goes.
+/// From WCETs to a finished run: admit, plan, run, report, explain, replay. Says for people what it does as it goes.
 pub(crate) fn admitted_run(
     file: &SystemFile,
     loaded: Vec<Loaded>,
@@ -60,11 +62,20 @@ pub(crate) fn admitted_run(
     output.line(format!("\nRUN for {duration} under {} (trace: {})", set.policy(), trace.display()));
     let grounds = Grounds { set: &set, wcets, verdict: &verdict, plan: &memory };
     let options = RunOptions { duration, trace, seed, stop: &AtomicBool::new(false) };
+    let bar = output.busy("running");
     execute(file, loaded, &grounds, &options)?;
+    bar.finish_and_clear();
     let recorded = Trace::open(trace)?;
     let report = Report::of(&recorded);
     output.line(text(&report, set.overheads(), &set, wcets));
-    Ok(Ran { report, trace: recorded, declared: set.overheads(), path: trace.display().to_string() })
+    output.line("\nEXPLAIN the job that came closest to its deadline");
+    for explanation in Jobs::of(&recorded).worst(1, Nanos::ZERO..Nanos::MAX) {
+        output.line(format!("  {}", recorded.header().narrate(&explanation)));
+    }
+    let replayed = replay::of(&recorded);
+    output.line(format!("\nREPLAY\n  {}", replay::text(&replayed, &recorded)));
+    let path = trace.display().to_string();
+    Ok(Ran { report, trace: recorded, replayed, declared: set.overheads(), path })
 }
 
 /// The report for people.
@@ -139,10 +150,11 @@ fn delays(report: &Report, declared: Overheads) -> [(&'static str, Nanos, Nanos)
 }
 
 impl Ran {
-    /// 3 if a deadline was missed or a job refused, 1 if a job faulted, 0 otherwise.
+    /// 3 if a deadline was missed or a job refused, 1 if a job faulted or the replay differs, 0 otherwise.
     pub fn exit_code(&self) -> u8 {
         let any = |count: fn(&crate::TaskReport) -> u64| self.report.tasks.iter().any(|t| count(t) > 0);
-        match (any(|t| t.missed + t.refused), any(|t| t.faulted + t.unfinished)) {
+        let differs = self.replayed.differences > 0;
+        match (any(|t| t.missed + t.refused), differs || any(|t| t.faulted + t.unfinished)) {
             (true, _) => NOT_ADMITTED,
             (false, true) => FAILED,
             (false, false) => 0,
@@ -188,6 +200,9 @@ impl Ran {
             "delays": delays,
             "decisions": self.report.decisions,
             "records_lost": self.report.lost,
+            "complete": self.trace.complete(),
+            "replayed_decisions": self.replayed.compared,
+            "replay_differences": self.replayed.differences,
             "trace": self.path,
         })
     }
