@@ -9,7 +9,7 @@
 //! ```
 //! use aegis_backend::{Artifact, Binding, RuntimeBackend, sim::SimBackend};
 //! let camera = r#"
-//!     weights = "10 MiB"                 # all else is optional
+//!     weights = "10 MiB"                 # like everything here, optional: none when absent
 //!     scratch = "4 MiB"
 //!     segments = 2                       # each takes its own time
 //!     inputs = [{ name = "image", dtype = "f32", shape = ["batch", 3, 8, 8] }]

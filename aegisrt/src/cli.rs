@@ -1,8 +1,9 @@
 //! The command line: what can be asked, and the help that teaches it.
-use crate::command;
+use crate::{Error, command};
 use crate::output::{Format, Output};
 use aegis_core::{Bytes, Nanos, Policy};
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 /// Runs many models on one device, predictably: proves that they fit, plans their memory, runs them one at a time,
@@ -282,6 +283,13 @@ pub(crate) enum TraceCommand {
     },
 }
 
+/// Whether a command line that cannot be parsed asks for JSON all the same.
+fn asks_for_json(args: impl Iterator<Item = OsString>) -> bool {
+    let args: Vec<OsString> = args.collect();
+    args.iter().any(|arg| arg == "--format=json")
+        || args.windows(2).any(|pair| pair[0] == "--format" && pair[1] == "json")
+}
+
 /// Parses the command line, does what it says and returns the exit code.
 #[must_use]
 pub fn main() -> u8 {
@@ -289,6 +297,11 @@ pub fn main() -> u8 {
         Ok(cli) => cli,
         Err(error) => {
             // Help and version are answers; everything else is bad input.
+            if error.use_stderr() && asks_for_json(std::env::args_os()) {
+                let text = error.to_string();
+                let text = text.trim().trim_start_matches("error: ").to_owned();
+                return Output::new(Format::Json).error(&Error::Argument(text));
+            }
             let _ = error.print();
             return if error.use_stderr() { 2 } else { 0 };
         }

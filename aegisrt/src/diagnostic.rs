@@ -1,4 +1,4 @@
-//! Errors in a text file, shown with the file, line, column and the offending text.
+//! Errors in a text file, shown with the file, line, column and the offending text; and reading such a file.
 use miette::{GraphicalReportHandler, GraphicalTheme, LabeledSpan, MietteDiagnostic, NamedSource, Report};
 use std::fmt;
 use std::ops::Range;
@@ -79,3 +79,66 @@ impl fmt::Display for SourceError {
 }
 
 impl std::error::Error for SourceError {}
+
+/// The text of a file that the user wrote, without a byte order mark; `what` is what messages call it.
+///
+/// # Errors
+/// [`SourceError`] if the file cannot be read, with line and column where it is not UTF-8.
+pub(crate) fn read_text(path: &Path, what: &str) -> Result<String, SourceError> {
+    if path.is_dir() {
+        return Err(SourceError::unplaced(path, format!("is a folder; name the file with the {what}")));
+    }
+    let bytes = std::fs::read(path)
+        .map_err(|error| SourceError::unplaced(path, format!("cannot read the {what}: {error}")))?;
+    let text = String::from_utf8(bytes).map_err(|error| {
+        let valid = error.utf8_error().valid_up_to();
+        let message = format!("cannot read the {what}: it is not UTF-8 text from this byte on");
+        let text = String::from_utf8_lossy(error.as_bytes()).into_owned();
+        SourceError::placed(path, text, valid..valid + char::REPLACEMENT_CHARACTER.len_utf8(), message)
+    })?;
+    Ok(text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text))
+}
+
+/// What serde says of a mistake, in the words of the file; `group` is what its format calls named values.
+pub(crate) fn in_words(message: &str, group: &str) -> String {
+    let message = message.trim_end();
+    if let Some(rest) = message.strip_prefix("missing field ") {
+        return format!("{rest} is missing; add it");
+    }
+    if let Some(rest) = message.strip_prefix("duplicate field ") {
+        return format!("{rest} is stated twice; keep one");
+    }
+    if let Some((key, known)) = split(message, "unknown field ", ", expected ") {
+        return format!("unknown key {key}; known here: {}", listed(known));
+    }
+    if let Some((value, known)) = split(message, "unknown variant ", ", expected ") {
+        return format!("{value} is not known here; write {}", known.replace("one of", "one of:"));
+    }
+    for kind in ["invalid type: ", "invalid value: "] {
+        if let Some((found, expected)) = split(message, kind, ", expected ") {
+            return format!("expected {}, found {}", sort_of(expected, group), sort_of(found, group));
+        }
+    }
+    message.to_owned()
+}
+
+fn split<'a>(message: &'a str, start: &str, middle: &str) -> Option<(&'a str, &'a str)> {
+    message.strip_prefix(start)?.split_once(middle)
+}
+
+/// `` `a` or `b` `` and ``one of `a`, `b` `` as a plain list.
+fn listed(known: &str) -> String {
+    known.strip_prefix("one of ").unwrap_or(known).replace("` or `", "`, `")
+}
+
+/// A name of the serde data model as the file's user would say it.
+fn sort_of(name: &str, group: &str) -> String {
+    match name {
+        "u16" | "u32" | "u64" => "a whole number of 0 or more".to_owned(),
+        "f64" => "a number".to_owned(),
+        "sequence" | "a sequence" => "a list".to_owned(),
+        "map" | "a map" => group.to_owned(),
+        _ if name.starts_with("struct ") => group.to_owned(),
+        _ => name.to_owned(),
+    }
+}

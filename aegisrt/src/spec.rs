@@ -1,5 +1,5 @@
 //! `system.toml`: reading it into a valid [`SystemSpec`], with errors that point at the offending text.
-use crate::diagnostic::SourceError;
+use crate::diagnostic::{SourceError, in_words, read_text};
 use aegis_core::{
     Budget, Bytes, DeviceSpec, Nanos, Overheads, Policy, Priority, PriorityOrder, ProfileSpec, SpecError,
     SystemSpec, TaskSetError, TaskSpec,
@@ -30,14 +30,11 @@ impl SystemFile {
     /// # Errors
     /// [`SourceError`] with line and column of the first mistake, or without a place if the file cannot be read.
     pub fn open(path: &Path) -> Result<Self, SourceError> {
-        let text = std::fs::read_to_string(path).map_err(|error| {
-            let hint = if error.kind() == std::io::ErrorKind::NotFound {
-                "; `aegis init` writes one to start from"
-            } else {
-                ""
-            };
-            SourceError::unplaced(path, format!("cannot read the system file: {error}{hint}"))
-        })?;
+        if !path.exists() {
+            let what = "there is no such system file; `aegis init` writes one to start from".to_owned();
+            return Err(SourceError::unplaced(path, what));
+        }
+        let text = read_text(path, "system file")?;
         Self::parse(path, text)
     }
 
@@ -160,7 +157,7 @@ struct RawTask {
     deadline: Option<Spanned<Quantity<Nanos>>>,
     priority: Option<Spanned<u32>>,
     wcet: Option<Spanned<Quantity<Nanos>>>,
-    budget: Option<Quantity<Nanos>>,
+    budget: Option<Spanned<Quantity<Nanos>>>,
     memory_limit: Option<Quantity<Bytes>>,
     streams: Option<u32>,
     queue: Option<Spanned<u32>>,
@@ -169,13 +166,26 @@ struct RawTask {
 /// A quantity with a unit, as a TOML string; a bare number is refused with the advice to write a unit.
 struct Quantity<T>(T);
 
-impl<'de, T: FromStr<Err = aegis_core::QuantityError>> Deserialize<'de> for Quantity<T> {
+/// What can be written as a quantity.
+trait Unit: FromStr<Err = aegis_core::QuantityError> {
+    const EXAMPLE: &str;
+}
+
+impl Unit for Nanos {
+    const EXAMPLE: &str = "a time in quotes, as in \"20 ms\"";
+}
+
+impl Unit for Bytes {
+    const EXAMPLE: &str = "a size in quotes, as in \"512 MiB\"";
+}
+
+impl<'de, T: Unit> Deserialize<'de> for Quantity<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Visitor<T>(PhantomData<T>);
-        impl<T: FromStr<Err = aegis_core::QuantityError>> de::Visitor<'_> for Visitor<T> {
+        impl<T: Unit> de::Visitor<'_> for Visitor<T> {
             type Value = Quantity<T>;
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                write!(f, "a number with a unit in quotes")
+                f.write_str(T::EXAMPLE)
             }
             fn visit_str<E: de::Error>(self, text: &str) -> Result<Self::Value, E> {
                 text.parse().map(Quantity).map_err(E::custom)
@@ -195,8 +205,12 @@ type Misplaced = (Range<usize>, String);
 
 fn parse(text: &str) -> Result<(SystemSpec, Vec<Places>), Misplaced> {
     let raw: Raw = toml::from_str(text).map_err(|error| {
-        let message = error.message().trim_end().to_owned();
-        (error.span().unwrap_or(0..0), message)
+        let span = error.span().unwrap_or(0..0);
+        let message = match error.message() {
+            "invalid type: map, expected a sequence" => "tasks are a list; write [[task]] with two brackets".to_owned(),
+            other => in_words(other, "a table"),
+        };
+        (span, message)
     })?;
     if raw.task.is_empty() {
         return Err((0..0, "the file has no [[task]]; state at least one".to_owned()));
@@ -281,6 +295,9 @@ fn task(raw: Spanned<RawTask>) -> Result<TaskSpec, Misplaced> {
             ));
         }
     };
+    if let Some(budget) = raw.budget.as_ref().filter(|b| b.get_ref().0 == Nanos::ZERO) {
+        return Err((budget.span(), format!("task `{name}`: budget is 0; it must be at least 1 ns")));
+    }
     let limit = raw.memory_limit.map(|q| q.0);
     Ok(TaskSpec {
         name,
@@ -298,7 +315,7 @@ fn task(raw: Spanned<RawTask>) -> Result<TaskSpec, Misplaced> {
             device_memory: limit,
             host_memory: limit,
             streams: raw.streams,
-            compute: raw.budget.map(|q| q.0),
+            compute: raw.budget.map(|q| q.into_inner().0),
         },
         queue: raw.queue.map_or(2, Spanned::into_inner),
     })

@@ -1,17 +1,21 @@
 //! `aegis admit --tasks FILE.json`: task sets without models, and verdicts as JSON.
 use crate::Error;
-use crate::diagnostic::SourceError;
-use aegis_core::{Nanos, Overheads, Policy, Priority, TaskDraft, TaskSet, Verdict};
+use crate::diagnostic::{SourceError, in_words, read_text};
+use aegis_core::{Nanos, Overheads, Policy, Priority, TaskDraft, TaskSet, TaskSetError, Verdict};
 use aegis_sched::analysis::remedy::Remedy;
 use serde::Deserialize;
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
+use std::ops::Range;
 use std::path::Path;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct RawSet {
+struct RawSet<'a> {
     policy: RawPolicy,
-    tasks: Vec<RawTask>,
+    /// The text of each task, so that errors which show later can point at it.
+    #[serde(borrow)]
+    tasks: Vec<&'a RawValue>,
     #[serde(default)]
     overheads: RawOverheads,
     #[serde(default)]
@@ -56,28 +60,26 @@ struct RawTask {
 /// Reads a task set; `policy` overrides the one in the file.
 ///
 /// # Errors
-/// [`SourceError`] with line and column where the text is not what it should be, or with the task's name.
+/// [`SourceError`] with line and column where the text is not what it should be.
 pub fn read(path: &Path, policy: Option<Policy>) -> Result<TaskSet, SourceError> {
-    let text = std::fs::read_to_string(path)
-        .map_err(|error| SourceError::unplaced(path, format!("cannot read the task set: {error}")))?;
-    let raw: RawSet = serde_json::from_str(&text).map_err(|error| {
-        let at = offset(&text, error.line(), error.column());
-        let message = error.to_string();
-        let message = message.rsplit_once(" at line ").map_or(message.as_str(), |(what, _)| what).to_owned();
-        SourceError::placed(path, text.clone(), at..at, message)
-    })?;
+    let text = read_text(path, "task set")?;
+    parse(&text, policy).map_err(|(span, message)| SourceError::placed(path, text.clone(), span, message))
+}
+
+type Misplaced = (Range<usize>, String);
+
+fn parse(text: &str, policy: Option<Policy>) -> Result<TaskSet, Misplaced> {
+    let raw: RawSet<'_> = part(text, text)?;
     let mut drafts = Vec::with_capacity(raw.tasks.len());
-    for task in raw.tasks {
+    for json in &raw.tasks {
+        let task: RawTask = part(text, json.get())?;
         let segments = match (task.c_ns, task.segments_ns) {
             (Some(c), None) => vec![Nanos(c)],
             (None, Some(segments)) => segments.into_iter().map(Nanos).collect(),
             (given, _) => {
                 let what = if given.is_some() { "both `c_ns` and" } else { "neither `c_ns` nor" };
-                let name = task.name;
-                return Err(SourceError::unplaced(
-                    path,
-                    format!("task `{name}` states {what} `segments_ns`; state one"),
-                ));
+                let message = format!("task `{}` states {what} `segments_ns`; state one", task.name);
+                return Err((place(text, json.get()), message));
             }
         };
         drafts.push(TaskDraft {
@@ -99,18 +101,55 @@ pub fn read(path: &Path, policy: Option<Policy>) -> Result<TaskSet, SourceError>
         dispatch: Nanos(raw.overheads.dispatch),
         completion: Nanos(raw.overheads.completion),
     };
-    TaskSet::new(policy.unwrap_or(stated), overheads, drafts)
-        .map_err(|error| SourceError::unplaced(path, error.to_string()))
+    TaskSet::new(policy.unwrap_or(stated), overheads, drafts).map_err(|error| {
+        let task = index(&error).and_then(|i| raw.tasks.get(i));
+        (task.map_or(0..0, |json| place(text, json.get())), error.to_string())
+    })
 }
 
-/// Byte offset of a line and column counted from 1, in bytes as `serde_json` counts them.
-fn offset(text: &str, line: usize, column: usize) -> usize {
+/// Reads `json`, which is a part of `text`.
+fn part<'a, T: Deserialize<'a>>(text: &str, json: &'a str) -> Result<T, Misplaced> {
+    serde_json::from_str(json).map_err(|error| {
+        let message = error.to_string();
+        let what = message.rsplit_once(" at line ").map_or(message.as_str(), |(what, _)| what);
+        let start = place(text, json).start;
+        let token = token(json, error.line(), error.column());
+        (start + token.start..start + token.end, in_words(what, "an object"))
+    })
+}
+
+/// Where `json`, a part of `text`, stands in it.
+fn place(text: &str, json: &str) -> Range<usize> {
+    let start = json.as_ptr().addr() - text.as_ptr().addr();
+    start..start + json.len()
+}
+
+/// The token that ends at a line and column, which `serde_json` counts in bytes from 1.
+fn token(text: &str, line: usize, column: usize) -> Range<usize> {
     let start: usize = text.split_inclusive('\n').take(line.saturating_sub(1)).map(str::len).sum();
-    let mut at = (start + column.saturating_sub(1)).min(text.len());
-    while !text.is_char_boundary(at) {
-        at -= 1;
+    let end = text.floor_char_boundary(start + column);
+    let before = text[start..end].trim_end();
+    let length = match before.strip_suffix('"') {
+        Some(open) => open.rfind('"').map_or(1, |quote| before.len() - quote),
+        None => {
+            let word = before.trim_end_matches(|c: char| c.is_ascii_alphanumeric() || "+-.".contains(c));
+            (before.len() - word.len()).max(before.chars().next_back().map_or(0, char::len_utf8))
+        }
+    };
+    let end = start + before.len();
+    end - length..end
+}
+
+fn index(error: &TaskSetError) -> Option<usize> {
+    match error {
+        TaskSetError::DuplicateName { index, .. }
+        | TaskSetError::EmptyName { index }
+        | TaskSetError::Zero { index, .. }
+        | TaskSetError::NoSegments { index, .. }
+        | TaskSetError::MissingPriority { index, .. }
+        | TaskSetError::Overflow { index, .. } => Some(*index),
+        _ => None,
     }
-    at
 }
 
 /// The verdict in the documented JSON shape. The terms of a task add up to its `wcrt_ns`.

@@ -30,7 +30,7 @@ impl<'de, T: FromStr<Err: Display>> Deserialize<'de> for Written<T> {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct FileText {
-    weights: Written<Bytes>,
+    weights: Option<Written<Bytes>>,
     scratch: Option<Written<Bytes>>,
     segments: Option<NonZeroU16>,
     inputs: Option<Vec<TensorText>>,
@@ -93,7 +93,7 @@ pub(super) fn read(artifact: &Artifact) -> Result<SimFile, BackendError> {
     let facts = ModelFacts {
         inputs: tensors(file.inputs, "input", &[1, 3, 8, 8]),
         outputs: tensors(file.outputs, "output", &[1, 10]),
-        weights: file.weights.0,
+        weights: file.weights.map_or(Bytes::ZERO, |w| w.0),
         scratch: match file.scratch {
             None | Some(Written(Bytes::ZERO)) => Scratch::None,
             Some(Written(bytes)) => Scratch::Placeable { bytes, align: SCRATCH_ALIGN },

@@ -1,5 +1,5 @@
 //! `aegis explain`: where the time of a job went.
-use super::trace::instant;
+use super::trace::{instant, open};
 use crate::Error;
 use crate::cli::ExplainArgs;
 use crate::output::Output;
@@ -8,7 +8,7 @@ use aegis_trace::{Explanation, Jobs, Trace};
 use serde_json::{Value, json};
 
 pub(crate) fn run(args: &ExplainArgs, output: &Output) -> Result<u8, Error> {
-    let trace = Trace::open(&args.trace)?;
+    let trace = open(&args.trace)?;
     let jobs = Jobs::of(&trace);
     let explanations = if let Some(job) = &args.job {
         vec![jobs.explain(trace.header().parse_job(job)?)?]

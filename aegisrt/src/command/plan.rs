@@ -2,6 +2,7 @@
 use super::NOT_ADMITTED;
 use crate::backends::Backends;
 use crate::cli::PlanArgs;
+use crate::diagnostic::read_text;
 use crate::load::load;
 use crate::memory::plan_memory;
 use crate::output::{Output, table};
@@ -21,8 +22,7 @@ pub(crate) fn run(args: &PlanArgs, output: &Output) -> Result<u8, Error> {
 }
 
 fn buffers(path: &Path, capacity: Option<Bytes>, output: &Output) -> Result<u8, Error> {
-    let text = std::fs::read_to_string(path)
-        .map_err(|error| SourceError::unplaced(path, format!("cannot read the buffers: {error}")))?;
+    let text = read_text(path, "buffers")?;
     let problem = csv::parse(&text, capacity).map_err(|error| misplaced(path, &text, &error))?;
     let found = match plan(&problem, &Options::default()) {
         Ok(found) => found,

@@ -2,6 +2,7 @@
 use super::NOT_ADMITTED;
 use crate::backends::Backends;
 use crate::cli::ProfileArgs;
+use crate::diagnostic::read_text;
 use crate::load::{Loaded, load};
 use crate::measure::{Evidence, Wcet, conditions, known, measure, runs};
 use crate::output::{Output, table};
@@ -10,6 +11,7 @@ use crate::{Error, SourceError, SystemFile};
 use aegis_core::Nanos;
 use aegis_sched::profile::{Certificate, Refusal, certify};
 use serde_json::{Value, json};
+use std::num::IntErrorKind;
 use std::path::Path;
 
 pub(crate) fn run(args: &ProfileArgs, output: &Output) -> Result<u8, Error> {
@@ -39,8 +41,7 @@ fn given(path: &Path, args: &ProfileArgs, output: &Output) -> Result<u8, Error> 
 /// One execution time in ns per line; blank lines and lines that start with `#` say nothing, and a first line that is
 /// not a number is a heading.
 fn read_samples(path: &Path) -> Result<Vec<Nanos>, SourceError> {
-    let text = std::fs::read_to_string(path)
-        .map_err(|error| SourceError::unplaced(path, format!("cannot read the samples: {error}")))?;
+    let text = read_text(path, "samples")?;
     let mut samples = Vec::new();
     let mut start = 0;
     let mut heading = true;
@@ -52,7 +53,12 @@ fn read_samples(path: &Path) -> Result<Vec<Nanos>, SourceError> {
                 Err(_) if heading && value.starts_with(|c: char| c.is_alphabetic()) => {}
                 Err(error) => {
                     let at = start + (line.len() - line.trim_start().len());
-                    let what = format!("`{value}` is not an execution time in whole nanoseconds: {error}");
+                    let most = if *error.kind() == IntErrorKind::PosOverflow {
+                        format!("; the most is {}", u64::MAX)
+                    } else {
+                        String::new()
+                    };
+                    let what = format!("`{value}` is not an execution time in whole nanoseconds{most}");
                     return Err(SourceError::placed(path, text.clone(), at..at + value.len(), what));
                 }
             }

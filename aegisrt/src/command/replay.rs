@@ -1,5 +1,6 @@
 //! `aegis replay`: the scheduler stepped through a trace again.
 use super::FAILED;
+use super::trace::open;
 use crate::Error;
 use crate::cli::ReplayArgs;
 use crate::output::Output;
@@ -8,7 +9,7 @@ use aegis_trace::{Body, Trace};
 use serde_json::json;
 
 pub(crate) fn run(args: &ReplayArgs, output: &Output) -> Result<u8, Error> {
-    let trace = Trace::open(&args.trace)?;
+    let trace = open(&args.trace)?;
     let result = of(&trace);
     output.answer(
         || text(&result, &trace),

@@ -1,9 +1,9 @@
 //! `aegis trace`: what a trace says, record by record.
-use crate::Error;
+use crate::{Error, SourceError};
 use crate::cli::{TraceArgs, TraceCommand};
 use crate::output::{Output, table};
 use aegis_core::Nanos;
-use aegis_trace::{Query, Trace};
+use aegis_trace::{Query, Trace, TraceError};
 use serde_json::{Value, json};
 use std::path::Path;
 
@@ -11,7 +11,7 @@ pub(crate) fn run(args: &TraceArgs, output: &Output) -> Result<u8, Error> {
     match &args.command {
         TraceCommand::Info { trace } => info(trace, output),
         TraceCommand::Query { trace: path, model, job, limit, window } => {
-            let trace = Trace::open(path)?;
+            let trace = open(path)?;
             let header = trace.header();
             let query = Query {
                 task: model.as_deref().map(|name| header.task(name)).transpose()?,
@@ -56,8 +56,19 @@ pub(crate) fn run(args: &TraceArgs, output: &Output) -> Result<u8, Error> {
     }
 }
 
+/// Opens a trace; every error names the file.
+pub(crate) fn open(path: &Path) -> Result<Trace, Error> {
+    Trace::open(path).map_err(|error| match error {
+        TraceError::Read { source, .. } => {
+            SourceError::unplaced(path, format!("cannot read the trace: {source}")).into()
+        }
+        error if error.is_bad_input() => SourceError::unplaced(path, error.to_string()).into(),
+        error => error.into(),
+    })
+}
+
 fn info(path: &Path, output: &Output) -> Result<u8, Error> {
-    let trace = Trace::open(path)?;
+    let trace = open(path)?;
     let header = trace.header();
     let missing: u64 = trace.gaps().iter().map(aegis_trace::Gap::missing).sum();
     output.answer(
