@@ -1,8 +1,6 @@
 //! Sizes of memory as whole bytes, with checked arithmetic and exact text in both directions.
-use crate::quantity::{self, Kind, QuantityError};
+use crate::quantity::{self, Kind, QuantityError, arithmetic};
 use core::fmt;
-use core::iter::Sum;
-use core::ops::{Add, AddAssign, Mul, Sub};
 use core::str::FromStr;
 
 /// A size, an offset or an alignment in bytes.
@@ -34,10 +32,9 @@ const KIND: Kind = Kind {
     most: "17179869183 GiB",
 };
 
-impl Bytes {
-    /// Nothing.
-    pub const ZERO: Self = Self(0);
+arithmetic!(Bytes);
 
+impl Bytes {
     /// `mib` binary megabytes.
     ///
     /// # Panics
@@ -47,30 +44,6 @@ impl Bytes {
         Self(mib * (1 << 20))
     }
 
-    /// The sum, or `None` when it does not fit.
-    #[must_use]
-    pub const fn checked_add(self, other: Self) -> Option<Self> {
-        match self.0.checked_add(other.0) {
-            Some(v) => Some(Self(v)),
-            None => None,
-        }
-    }
-
-    /// The difference, or `None` when it would be negative.
-    #[must_use]
-    pub const fn checked_sub(self, other: Self) -> Option<Self> {
-        match self.0.checked_sub(other.0) {
-            Some(v) => Some(Self(v)),
-            None => None,
-        }
-    }
-
-    /// The difference, or zero when it would be negative.
-    #[must_use]
-    pub const fn saturating_sub(self, other: Self) -> Self {
-        Self(self.0.saturating_sub(other.0))
-    }
-
     /// The next multiple of `align`, or `None` when it does not fit or `align` is zero.
     #[must_use]
     pub const fn checked_align_up(self, align: Self) -> Option<Self> {
@@ -78,39 +51,6 @@ impl Bytes {
             Some(v) => Some(Self(v)),
             None => None,
         }
-    }
-}
-
-impl Add for Bytes {
-    type Output = Self;
-    fn add(self, other: Self) -> Self {
-        self.checked_add(other).expect("sum of sizes fits 64 bits")
-    }
-}
-
-impl AddAssign for Bytes {
-    fn add_assign(&mut self, other: Self) {
-        *self = *self + other;
-    }
-}
-
-impl Sub for Bytes {
-    type Output = Self;
-    fn sub(self, other: Self) -> Self {
-        self.checked_sub(other).expect("difference of sizes is not negative")
-    }
-}
-
-impl Mul<u64> for Bytes {
-    type Output = Self;
-    fn mul(self, factor: u64) -> Self {
-        Self(self.0.checked_mul(factor).expect("product of a size fits 64 bits"))
-    }
-}
-
-impl Sum for Bytes {
-    fn sum<I: Iterator<Item = Self>>(iter: I) -> Self {
-        iter.fold(Self::ZERO, Add::add)
     }
 }
 

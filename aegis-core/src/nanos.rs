@@ -1,8 +1,6 @@
 //! Durations and instants as whole nanoseconds, with checked arithmetic and exact text in both directions.
-use crate::quantity::{self, Kind, QuantityError};
+use crate::quantity::{self, Kind, QuantityError, arithmetic};
 use core::fmt;
-use core::iter::Sum;
-use core::ops::{Add, AddAssign, Mul, Sub};
 use core::str::FromStr;
 
 /// A duration, or an instant counted from the start of a clock, in nanoseconds.
@@ -28,9 +26,9 @@ const KIND: Kind = Kind {
     most: "18446744073 s",
 };
 
+arithmetic!(Nanos);
+
 impl Nanos {
-    /// No time.
-    pub const ZERO: Self = Self(0);
     /// The largest representable time; used as "never".
     pub const MAX: Self = Self(u64::MAX);
 
@@ -61,45 +59,6 @@ impl Nanos {
         Self(secs * 1_000_000_000)
     }
 
-    /// The sum, or `None` when it does not fit.
-    #[must_use]
-    pub const fn checked_add(self, other: Self) -> Option<Self> {
-        match self.0.checked_add(other.0) {
-            Some(v) => Some(Self(v)),
-            None => None,
-        }
-    }
-
-    /// The difference, or `None` when it would be negative.
-    #[must_use]
-    pub const fn checked_sub(self, other: Self) -> Option<Self> {
-        match self.0.checked_sub(other.0) {
-            Some(v) => Some(Self(v)),
-            None => None,
-        }
-    }
-
-    /// The product, or `None` when it does not fit.
-    #[must_use]
-    pub const fn checked_mul(self, factor: u64) -> Option<Self> {
-        match self.0.checked_mul(factor) {
-            Some(v) => Some(Self(v)),
-            None => None,
-        }
-    }
-
-    /// The difference, or zero when it would be negative.
-    #[must_use]
-    pub const fn saturating_sub(self, other: Self) -> Self {
-        Self(self.0.saturating_sub(other.0))
-    }
-
-    /// The sum, or [`Nanos::MAX`] when it does not fit.
-    #[must_use]
-    pub const fn saturating_add(self, other: Self) -> Self {
-        Self(self.0.saturating_add(other.0))
-    }
-
     /// Milliseconds as a float, for figures shown to people; never for a decision.
     #[must_use]
     pub fn as_millis_f64(self) -> f64 {
@@ -122,39 +81,6 @@ impl Nanos {
     #[must_use]
     pub fn from_std(duration: core::time::Duration) -> Self {
         Self(u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX))
-    }
-}
-
-impl Add for Nanos {
-    type Output = Self;
-    fn add(self, other: Self) -> Self {
-        self.checked_add(other).expect("sum of times fits 64 bits")
-    }
-}
-
-impl AddAssign for Nanos {
-    fn add_assign(&mut self, other: Self) {
-        *self = *self + other;
-    }
-}
-
-impl Sub for Nanos {
-    type Output = Self;
-    fn sub(self, other: Self) -> Self {
-        self.checked_sub(other).expect("difference of times is not negative")
-    }
-}
-
-impl Mul<u64> for Nanos {
-    type Output = Self;
-    fn mul(self, factor: u64) -> Self {
-        self.checked_mul(factor).expect("product of a time fits 64 bits")
-    }
-}
-
-impl Sum for Nanos {
-    fn sum<I: Iterator<Item = Self>>(iter: I) -> Self {
-        iter.fold(Self::ZERO, Add::add)
     }
 }
 

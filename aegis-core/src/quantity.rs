@@ -112,3 +112,86 @@ pub(crate) fn parse(text: &str, kind: &Kind) -> Result<u64, QuantityError> {
     }
     u64::try_from(scaled / denominator).map_err(|_| too_large())
 }
+
+/// The arithmetic that all quantities share: checked, and a panic where an operator overflows.
+macro_rules! arithmetic {
+    ($name:ident) => {
+        impl $name {
+            /// None of it.
+            pub const ZERO: Self = Self(0);
+
+            /// The sum, or `None` when it does not fit.
+            #[must_use]
+            pub const fn checked_add(self, other: Self) -> Option<Self> {
+                match self.0.checked_add(other.0) {
+                    Some(v) => Some(Self(v)),
+                    None => None,
+                }
+            }
+
+            /// The difference, or `None` when it would be negative.
+            #[must_use]
+            pub const fn checked_sub(self, other: Self) -> Option<Self> {
+                match self.0.checked_sub(other.0) {
+                    Some(v) => Some(Self(v)),
+                    None => None,
+                }
+            }
+
+            /// The product, or `None` when it does not fit.
+            #[must_use]
+            pub const fn checked_mul(self, factor: u64) -> Option<Self> {
+                match self.0.checked_mul(factor) {
+                    Some(v) => Some(Self(v)),
+                    None => None,
+                }
+            }
+
+            /// The sum, or the largest value when it does not fit.
+            #[must_use]
+            pub const fn saturating_add(self, other: Self) -> Self {
+                Self(self.0.saturating_add(other.0))
+            }
+
+            /// The difference, or zero when it would be negative.
+            #[must_use]
+            pub const fn saturating_sub(self, other: Self) -> Self {
+                Self(self.0.saturating_sub(other.0))
+            }
+        }
+
+        impl core::ops::Add for $name {
+            type Output = Self;
+            fn add(self, other: Self) -> Self {
+                self.checked_add(other).expect("the sum fits 64 bits")
+            }
+        }
+
+        impl core::ops::AddAssign for $name {
+            fn add_assign(&mut self, other: Self) {
+                *self = *self + other;
+            }
+        }
+
+        impl core::ops::Sub for $name {
+            type Output = Self;
+            fn sub(self, other: Self) -> Self {
+                self.checked_sub(other).expect("the difference is not negative")
+            }
+        }
+
+        impl core::ops::Mul<u64> for $name {
+            type Output = Self;
+            fn mul(self, factor: u64) -> Self {
+                self.checked_mul(factor).expect("the product fits 64 bits")
+            }
+        }
+
+        impl core::iter::Sum for $name {
+            fn sum<I: Iterator<Item = Self>>(iter: I) -> Self {
+                iter.fold(Self::ZERO, core::ops::Add::add)
+            }
+        }
+    };
+}
+pub(crate) use arithmetic;

@@ -114,6 +114,80 @@ pub fn runs(file: &SystemFile) -> Result<u64, Error> {
     }
 }
 
+/// What profiling tells whoever waits for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Progress {
+    /// So many executions of each of so many models are about to be measured.
+    Begins {
+        /// Executions of each model.
+        runs: u64,
+        /// Models.
+        models: usize,
+    },
+    /// So many executions of so many are done, warm-up included.
+    Done {
+        /// Executions done.
+        done: u64,
+        /// Executions in all.
+        of: u64,
+    },
+}
+
+/// The WCETs of a system: stated, stored, or measured now and stored beside the system file. Loads the models only if one
+/// must be measured and they are not given.
+///
+/// # Errors
+/// [`Error`] if a model cannot be loaded or measured, or if its samples do not support the claim or the budget.
+pub fn wcets(
+    file: &SystemFile,
+    backends: &mut Backends,
+    loaded: Option<&mut [Loaded]>,
+    seed: u64,
+    progress: &mut impl FnMut(Progress),
+) -> Result<Vec<Wcet>, Error> {
+    if file.spec.tasks().iter().all(|t| t.wcet.is_some()) {
+        let none = Profiles::default();
+        return Ok(
+            known(file, &none, &vec![Condition::default(); file.spec.tasks().len()])?.unwrap_or_default()
+        );
+    }
+    let conditions = conditions(file, backends, seed)?;
+    let mut stored = Profiles::open(&file.path);
+    if let Some(wcets) = known(file, &stored, &conditions)? {
+        return Ok(wcets);
+    }
+    let mut own;
+    let loaded = if let Some(loaded) = loaded {
+        loaded
+    } else {
+        own = load::load(file, backends, seed)?;
+        &mut own
+    };
+    refresh(file, &mut stored, loaded, &conditions, seed, progress)?;
+    known(file, &stored, &conditions)?
+        .ok_or_else(|| Error::Defect("a fresh profile does not match its own conditions".to_owned()))
+}
+
+/// Measures all models and stores the samples beside the system file.
+///
+/// # Errors
+/// [`Error::Context`] if an execution fails, [`Error::Write`] if the samples cannot be stored.
+pub fn refresh(
+    file: &SystemFile,
+    stored: &mut Profiles,
+    loaded: &mut [Loaded],
+    conditions: &[Condition],
+    seed: u64,
+    progress: &mut impl FnMut(Progress),
+) -> Result<(), Error> {
+    progress(Progress::Begins { runs: runs(file)?, models: loaded.len() });
+    let fresh = measure(file, loaded, conditions, seed, |done, of| progress(Progress::Done { done, of }))?;
+    stored
+        .keep(&file.path, fresh)
+        .map_err(|source| Error::Write { path: Profiles::path(&file.path), source })?;
+    Ok(())
+}
+
 /// Executes every model `runs` times after its warm-up: one at a time, in rounds, in an order drawn from `seed`, so that
 /// each execution finds the caches as its neighbours left them. `progress` is told after every execution how many of how
 /// many are done.

@@ -2,9 +2,8 @@
 use crate::backends::Backends;
 use crate::execute::{Grounds, RunOptions, execute};
 use crate::load::load;
-use crate::measure::{Wcet, conditions, known, measure};
+use crate::measure::{Wcet, wcets};
 use crate::memory::plan_memory;
-use crate::profiles::Profiles;
 use crate::report::Report;
 use crate::{Error, SystemFile};
 use aegis_backend::RuntimeBackend;
@@ -134,20 +133,8 @@ impl Runtime {
             Some(SystemSource::Path(path)) => SystemFile::open(&path)?,
             None => return Err(Error::Argument("no system given; call `system(path)` first".to_owned())),
         };
-        let conditions = conditions(&file, &mut self.backends, self.seed)?;
         let mut loaded = load(&file, &mut self.backends, self.seed)?;
-        let mut stored = Profiles::open(&file.path);
-        let wcets = if let Some(wcets) = known(&file, &stored, &conditions)? {
-            wcets
-        } else {
-            let fresh = measure(&file, &mut loaded, &conditions, self.seed, |_, _| {})?;
-            stored
-                .keep(&file.path, fresh)
-                .map_err(|source| Error::Write { path: Profiles::path(&file.path), source })?;
-            known(&file, &stored, &conditions)?.ok_or_else(|| {
-                Error::Defect("a fresh profile does not match its own conditions".to_owned())
-            })?
-        };
+        let wcets = wcets(&file, &mut self.backends, Some(&mut loaded), self.seed, &mut |_| {})?;
         let set = task_set(&file, &wcets)?;
         let verdict = admit(&set);
         if !verdict.admitted() {

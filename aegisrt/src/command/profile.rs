@@ -4,12 +4,13 @@ use crate::backends::Backends;
 use crate::cli::ProfileArgs;
 use crate::diagnostic::read_text;
 use crate::load::{Loaded, load};
-use crate::measure::{Evidence, Wcet, conditions, known, measure, runs};
+use crate::measure::{self, Progress, Wcet, conditions};
 use crate::output::{Output, table};
-use crate::profiles::{Condition, Profiles};
+use crate::profiles::Profiles;
 use crate::{Error, SourceError, SystemFile};
 use aegis_core::Nanos;
 use aegis_sched::profile::{Certificate, Refusal, certify};
+use indicatif::ProgressBar;
 use serde_json::{Value, json};
 use std::num::IntErrorKind;
 use std::path::Path;
@@ -75,7 +76,11 @@ fn measured(system: &Path, args: &ProfileArgs, output: &Output) -> Result<u8, Er
     let conditions = conditions(&file, &mut backends, args.seed)?;
     let mut loaded = load(&file, &mut backends, args.seed)?;
     let mut stored = Profiles::open(&file.path);
-    fresh(&file, &mut stored, &mut loaded, &conditions, args.seed, output)?;
+    let mut bar = ProgressBar::hidden();
+    measure::refresh(&file, &mut stored, &mut loaded, &conditions, args.seed, &mut |progress| {
+        show(progress, &mut bar, output);
+    })?;
+    bar.finish_and_clear();
     let claim = file.spec.profile();
     let (p, c) = (args.exceedance.unwrap_or(claim.exceedance), args.confidence.unwrap_or(claim.confidence));
     let mut code = 0;
@@ -127,27 +132,7 @@ fn measured(system: &Path, args: &ProfileArgs, output: &Output) -> Result<u8, Er
     Ok(code)
 }
 
-/// Measures all models and stores the samples beside the system file.
-fn fresh(
-    file: &SystemFile,
-    stored: &mut Profiles,
-    loaded: &mut [Loaded],
-    conditions: &[Condition],
-    seed: u64,
-    output: &Output,
-) -> Result<(), Error> {
-    let total = (runs(file)? + file.spec.profile().warm_up) * loaded.len() as u64;
-    let bar = output.progress(total, "profiling");
-    let fresh = measure(file, loaded, conditions, seed, |done, _| bar.set_position(done))?;
-    bar.finish_and_clear();
-    stored
-        .keep(&file.path, fresh)
-        .map_err(|source| Error::Write { path: Profiles::path(&file.path), source })?;
-    Ok(())
-}
-
-/// The WCETs of a system: stated, stored, or measured now and stored. Loads the models only if one must be measured,
-/// unless they are given.
+/// The WCETs of a system, measured under the eyes of the user if they must be.
 pub(crate) fn wcets(
     file: &SystemFile,
     backends: &mut Backends,
@@ -155,31 +140,28 @@ pub(crate) fn wcets(
     seed: u64,
     output: &Output,
 ) -> Result<Vec<Wcet>, Error> {
-    if file.spec.tasks().iter().all(|t| t.wcet.is_some()) {
-        let stated = |t: &aegis_core::TaskSpec| t.budget.compute.or(t.wcet).unwrap_or_default();
-        let wcets = file.spec.tasks().iter();
-        return Ok(wcets.map(|t| Wcet { charged: stated(t), evidence: Evidence::Stated }).collect());
-    }
-    let conditions = conditions(file, backends, seed)?;
-    let mut stored = Profiles::open(&file.path);
-    if let Some(wcets) = known(file, &stored, &conditions)? {
-        return Ok(wcets);
-    }
-    output.note(format!(
-        "no profile under these conditions yet: measuring {} executions of each of {} models",
-        runs(file)?,
-        file.spec.tasks().len()
-    ));
-    let mut own;
-    let loaded = if let Some(loaded) = loaded {
-        loaded
-    } else {
-        own = load(file, backends, seed)?;
-        &mut own
+    let mut bar = ProgressBar::hidden();
+    let mut shown = |progress| {
+        if let Progress::Begins { runs, models } = progress {
+            output.note(format!(
+                "no profile under these conditions yet: measuring {runs} executions of each of {models} models"
+            ));
+        }
+        show(progress, &mut bar, output);
     };
-    fresh(file, &mut stored, loaded, &conditions, seed, output)?;
-    known(file, &stored, &conditions)?
-        .ok_or_else(|| Error::Defect("a fresh profile does not match its own conditions".to_owned()))
+    let wcets = measure::wcets(file, backends, loaded, seed, &mut shown);
+    bar.finish_and_clear();
+    wcets
+}
+
+fn show(progress: Progress, bar: &mut ProgressBar, output: &Output) {
+    match progress {
+        Progress::Begins { .. } => *bar = output.progress(0, "profiling"),
+        Progress::Done { done, of } => {
+            bar.set_length(of);
+            bar.set_position(done);
+        }
+    }
 }
 
 pub(crate) fn wcet_table(rows: Vec<Vec<String>>) -> String {

@@ -103,19 +103,19 @@ pub fn refuses(command: &str, file: &str, content: &str, says: &[&str]) {
 }
 
 /// The same for any bytes.
-pub fn refuses_bytes(command: &str, file: &str, content: &[u8], says: &[&str], place: Option<(usize, usize)>) {
+pub fn refuses_bytes(
+    command: &str,
+    file: &str,
+    content: &[u8],
+    says: &[&str],
+    place: Option<(usize, usize)>,
+) {
     let folder = Folder::with(file, content);
     refuses_in(&folder, command, file, says, place);
 }
 
 /// The same for a folder that holds the files already.
-pub fn refuses_in(
-    folder: &Folder,
-    command: &str,
-    file: &str,
-    says: &[&str],
-    place: Option<(usize, usize)>,
-) {
+pub fn refuses_in(folder: &Folder, command: &str, file: &str, says: &[&str], place: Option<(usize, usize)>) {
     let people = folder.aegis(command);
     let context = format!("{command}: {people:?}");
     assert_eq!(people.code, 2, "{context}");
