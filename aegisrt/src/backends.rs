@@ -60,7 +60,7 @@ impl Backends {
     }
 }
 
-/// The names that [`open`] understands, in the order of preference.
+/// The names of the built-in backends, in the order of preference.
 pub const NAMES: [&str; 5] = ["rten", "ort", "sim", "trt", "tvm"];
 
 fn open(name: &str, device: &DeviceSpec, seed: u64) -> Result<Box<dyn RuntimeBackend>, NoBackend> {
