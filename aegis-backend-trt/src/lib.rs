@@ -1,6 +1,6 @@
 //! TensorRT: whether it is on this machine, and in which version. It runs no engine yet.
 //!
-//! [`probe`] looks for the driver, then for the library, and asks the library for its version. That is all there is:
+//! [`probe()`] looks for the driver, then for the library, and asks the library for its version. That is all there is:
 //! no type here implements `RuntimeBackend`, so a spec that names `trt` is refused.
 //!
 //! What is missing is the shim. All of TensorRT but a handful of functions is C++ vtables, so an adapter needs flat C

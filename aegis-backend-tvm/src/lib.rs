@@ -1,6 +1,6 @@
 //! TVM: whether its two run-time libraries are on this machine, and with which ABI. It runs no module yet.
 //!
-//! [`probe`] finds `libtvm_ffi.so` and `libtvm_runtime.so`, loads them and asks for the version of the FFI. That is all
+//! [`probe()`] finds `libtvm_ffi.so` and `libtvm_runtime.so`, loads them and asks for the version of the FFI. That is all
 //! there is: no type here implements `RuntimeBackend`, so a spec that names `tvm` is refused.
 //!
 //! What is missing: loading a compiled module through the packed-function calls of the FFI (`TVMFFIFunctionGetGlobal`,

@@ -1,6 +1,6 @@
 //! Access to the CUDA driver, found at run time: is it there, which version, which devices, each answer a value.
 //!
-//! [`probe`] is the gate in front of every CUDA call of the project. cudarc loads `libcuda` lazily and *panics* when it
+//! [`probe()`] is the gate in front of every CUDA call of the project. cudarc loads `libcuda` lazily and *panics* when it
 //! is missing (`CudaContext::new(0)` does, on a machine without a driver), so nothing here touches cudarc's safe layer
 //! before the library has been found.
 //!
