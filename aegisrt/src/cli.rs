@@ -59,7 +59,7 @@ pub(crate) struct DemoArgs {
     #[arg(long)]
     pub folder: Option<PathBuf>,
     /// How long the system runs
-    #[arg(long, default_value = "10 s")]
+    #[arg(long, default_value = "10 s", allow_hyphen_values = true)]
     pub duration: Nanos,
     /// Backend that executes the models
     #[arg(long, default_value = "rten")]
@@ -100,10 +100,10 @@ pub(crate) struct ProfileArgs {
     #[arg(long, value_name = "FILE")]
     pub samples: Option<PathBuf>,
     /// At most this fraction of jobs may exceed the bound [default: 0.0001 for --samples, else the system file's]
-    #[arg(long, value_name = "P")]
+    #[arg(long, value_name = "P", allow_hyphen_values = true)]
     pub exceedance: Option<f64>,
     /// Confidence of that claim [default: 0.95 for --samples, else the system file's]
-    #[arg(long, value_name = "C")]
+    #[arg(long, value_name = "C", allow_hyphen_values = true)]
     pub confidence: Option<f64>,
     /// Seed of the order in which models are measured
     #[arg(long, default_value_t = 1)]
@@ -136,8 +136,8 @@ pub(crate) struct TasksArgs {
     /// The system file; models without a stated `wcet` are measured first, once
     #[arg(required_unless_present = "tasks", conflicts_with = "tasks")]
     pub system: Option<PathBuf>,
-    /// A task set in JSON instead: {"policy":"np-edf|np-fp|fifo","tasks":[{"name","c_ns"|"segments_ns","t_ns","d_ns",
-    /// "j_ns","priority"}]}
+    /// A task set in JSON instead: {"policy": "np-edf|np-fp|fifo", "tasks": [{"name", "c_ns" or "segments_ns", "t_ns",
+    /// "d_ns", "j_ns", "priority"}]}
     #[arg(long, value_name = "FILE")]
     pub tasks: Option<PathBuf>,
     /// Another policy than the file's
@@ -163,7 +163,9 @@ pub(crate) struct PlanArgs {
     #[arg(long, value_name = "FILE")]
     pub buffers: Option<PathBuf>,
     /// What may be used at most: bytes, or a quantity such as "8 MiB"
-    #[arg(long, value_parser = bytes_or_number, requires = "buffers")]
+    #[arg(
+        long, value_parser = bytes_or_number, requires = "buffers", conflicts_with = "system", allow_hyphen_values = true
+    )]
     pub capacity: Option<Bytes>,
 }
 
@@ -179,7 +181,7 @@ pub(crate) struct RunArgs {
     /// The system file
     pub system: PathBuf,
     /// How long jobs are released; what was released is finished
-    #[arg(long, default_value = "5 s")]
+    #[arg(long, default_value = "5 s", allow_hyphen_values = true)]
     pub duration: Nanos,
     /// Where the trace is written [default: beside the system file]
     #[arg(long, value_name = "FILE")]
@@ -202,7 +204,7 @@ pub(crate) struct SimulateArgs {
     #[command(flatten)]
     pub tasks: TasksArgs,
     /// How long jobs are released, in virtual time
-    #[arg(long, default_value = "10 s")]
+    #[arg(long, default_value = "10 s", allow_hyphen_values = true)]
     pub duration: Nanos,
     /// First arrival of a task, as in `lidar=1ms`; may be repeated [default: the system file's offset, else 0]
     #[arg(long, value_name = "TASK=TIME", value_parser = offset)]

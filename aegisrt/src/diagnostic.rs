@@ -48,10 +48,16 @@ impl SourceError {
         &self.path
     }
 
-    /// The one-line form and, where the place is known, the offending line with a mark under it.
+    /// The one-line form and, where the place is known, the offending line with a mark under it; but no line that would
+    /// flood a terminal.
     #[must_use]
     pub fn render(&self, colour: bool) -> String {
-        let Some(span) = &self.span else { return self.to_string() };
+        const WIDEST: usize = 400;
+        let shown = |line: usize| self.text.lines().skip(line.saturating_sub(2)).take(3);
+        let (Some(span), Some((line, _))) = (&self.span, self.position()) else { return self.to_string() };
+        if self.text.trim().is_empty() || shown(line).any(|text| text.len() > WIDEST) {
+            return self.to_string();
+        }
         // The first line of the place is enough; a whole table would drown the message.
         let end = self.text.get(span.clone()).and_then(|t| t.find('\n')).map_or(span.end, |n| span.start + n);
         let label = LabeledSpan::at(span.start..end, "here");
@@ -102,6 +108,12 @@ pub(crate) fn read_text(path: &Path, what: &str) -> Result<String, SourceError> 
 /// What serde says of a mistake, in the words of the file; `group` is what its format calls named values.
 pub(crate) fn in_words(message: &str, group: &str) -> String {
     let message = message.trim_end();
+    if message == "wanted string or table" {
+        return "expected a word in quotes".to_owned();
+    }
+    if let Some(rest) = message.strip_prefix("EOF while parsing ") {
+        return format!("the file ends inside {rest}");
+    }
     if let Some(rest) = message.strip_prefix("missing field ") {
         return format!("{rest} is missing; add it");
     }
@@ -134,7 +146,8 @@ fn listed(known: &str) -> String {
 /// A name of the serde data model as the file's user would say it.
 fn sort_of(name: &str, group: &str) -> String {
     match name {
-        "u16" | "u32" | "u64" => "a whole number of 0 or more".to_owned(),
+        "u32" => format!("a whole number from 0 to {}", u32::MAX),
+        "u64" => format!("a whole number from 0 to {}", u64::MAX),
         "f64" => "a number".to_owned(),
         "sequence" | "a sequence" => "a list".to_owned(),
         "map" | "a map" => group.to_owned(),

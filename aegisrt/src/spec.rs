@@ -203,6 +203,9 @@ impl<'de, T: Unit> Deserialize<'de> for Quantity<T> {
 
 type Misplaced = (Range<usize>, String);
 
+/// Places for waiting jobs are taken before the run.
+const LONGEST_QUEUE: u32 = 10_000;
+
 fn parse(text: &str) -> Result<(SystemSpec, Vec<Places>), Misplaced> {
     let raw: Raw = toml::from_str(text).map_err(|error| {
         let span = error.span().unwrap_or(0..0);
@@ -299,6 +302,10 @@ fn task(raw: Spanned<RawTask>) -> Result<TaskSpec, Misplaced> {
     };
     if let Some(budget) = raw.budget.as_ref().filter(|b| b.get_ref().0 == Nanos::ZERO) {
         return Err((budget.span(), format!("task `{name}`: budget is 0; it must be at least 1 ns")));
+    }
+    if let Some(queue) = raw.queue.as_ref().filter(|q| *q.get_ref() > LONGEST_QUEUE) {
+        let message = format!("task `{name}`: queue is {}; the most is {LONGEST_QUEUE}", queue.get_ref());
+        return Err((queue.span(), message));
     }
     let limit = raw.memory_limit.map(|q| q.0);
     Ok(TaskSpec {

@@ -3,7 +3,7 @@ use crate::backends::Backends;
 use crate::cli::InspectArgs;
 use crate::output::Output;
 use crate::{Error, SourceError};
-use aegis_backend::{Artifact, ModelFacts, TensorFacts};
+use aegis_backend::{Artifact, BackendError, ModelFacts, TensorFacts};
 use aegis_core::{Bytes, DeviceSpec};
 use serde_json::{Value, json};
 use std::fmt::Write;
@@ -13,7 +13,17 @@ pub(crate) fn run(args: &InspectArgs, output: &Output) -> Result<u8, Error> {
     let backend = backends
         .get(&args.backend, &DeviceSpec::default(), 1)
         .map_err(|source| Error::Backend { task: args.model.display().to_string(), source })?;
-    let bad = |error: aegis_backend::BackendError| SourceError::unplaced(&args.model, error.to_string());
+    let bad = |error: BackendError| {
+        let message = match error {
+            BackendError::Unreadable { why, .. } => format!("cannot read the model: {why}"),
+            BackendError::Malformed { why, .. } => {
+                format!("not a model that `{}` can load: {why}", args.backend)
+            }
+            BackendError::Unsupported { why, .. } => why,
+            other => other.to_string(),
+        };
+        SourceError::unplaced(&args.model, message)
+    };
     let artifact = Artifact::open(&args.model).map_err(bad)?;
     let model = backend.load(&artifact).map_err(bad)?;
     let facts = model.facts();

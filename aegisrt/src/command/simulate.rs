@@ -29,10 +29,15 @@ pub(crate) fn run(args: &SimulateArgs, output: &Output) -> Result<u8, Error> {
         let longest = verdict.tasks.iter().filter_map(|t| t.bound.as_ref()).map(|b| b.busy_period).max();
         let episode =
             longest.unwrap_or_else(|| set.tasks().iter().map(|t| t.period).max().unwrap_or_default());
+        let n = set.tasks().len() as u64;
+        let most = u128::from(jobs.div_ceil(n)) * u128::from(n);
+        fits_the_clock(&set, most.saturating_mul(3 * u128::from(episode.0)), most)?;
         let mut world = Adversary::new(&set, episode, jobs, execution, seed);
         observed(&set, &queues, &mut world, args.trace.is_some(), &mut records)
     } else {
         let sporadic: Vec<bool> = file.iter().flat_map(|f| f.spec.tasks()).map(|t| t.sporadic).collect();
+        let jobs = set.tasks().iter().map(|t| u128::from(args.duration.0 / t.period.0) + 1).sum();
+        fits_the_clock(&set, args.duration.0.into(), jobs)?;
         let mut world = Periodic::new(&set, &offsets, &sporadic, args.duration, execution, seed);
         observed(&set, &queues, &mut world, args.trace.is_some(), &mut records)
     };
@@ -82,6 +87,26 @@ pub(crate) fn run(args: &SimulateArgs, output: &Output) -> Result<u8, Error> {
         },
     );
     Ok(if failed { NOT_ADMITTED } else { 0 })
+}
+
+/// Refuses a simulation that could run past the end of the clock, under whatever load: `jobs` jobs, each as far after
+/// the one before as the longest times of the set together, besides the time in which they are `released`.
+fn fits_the_clock(set: &TaskSet, released: u128, jobs: u128) -> Result<(), Error> {
+    let overheads = set.overheads();
+    let sum = |times: &[Nanos]| times.iter().map(|t| u128::from(t.0)).sum::<u128>();
+    let longest = |task: &aegis_core::Task| {
+        let segments = task.segments.len() as u128 * sum(&[overheads.dispatch, overheads.completion]);
+        let waiting = sum(&[task.period, task.deadline, task.jitter, overheads.release]);
+        sum(&task.segments) + segments + 4 * waiting
+    };
+    let each = set.tasks().iter().map(longest).max().unwrap_or_default();
+    match jobs.checked_add(1).and_then(|n| n.checked_mul(each)?.checked_add(released)) {
+        Some(end) if end <= u64::MAX.into() => Ok(()),
+        _ => Err(Error::Argument(format!(
+            "{jobs} jobs of these tasks could take longer than the clock counts (584 years); simulate fewer jobs or \
+             a shorter --duration"
+        ))),
+    }
 }
 
 fn observed(

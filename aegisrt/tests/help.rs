@@ -1,0 +1,60 @@
+//! The help of every command, as it is printed: a change of an option shows in a snapshot.
+mod common;
+use common::Folder;
+
+fn help(name: &str, command: &str) {
+    let folder = Folder::new();
+    for flag in ["--help", "-h"] {
+        let answer = folder.aegis(&format!("{command} {flag}"));
+        assert_eq!((answer.code, answer.stderr.as_str()), (0, ""), "{answer:?}");
+        assert!(answer.stdout.lines().all(|line| line.chars().count() <= 100), "{answer:?}");
+        if flag == "--help" {
+            insta::assert_snapshot!(name, answer.stdout);
+        }
+    }
+}
+
+macro_rules! helps {
+    ($($name:ident: $command:literal,)*) => { $(
+        #[test]
+        fn $name() {
+            help(stringify!($name), $command);
+        }
+    )* };
+}
+
+helps! {
+    aegis: "",
+    demo: "demo",
+    init: "init",
+    check: "check",
+    inspect: "inspect",
+    profile: "profile",
+    admit: "admit",
+    plan: "plan",
+    run: "run",
+    simulate: "simulate",
+    explain: "explain",
+    replay: "replay",
+    trace: "trace",
+    trace_info: "trace info",
+    trace_query: "trace query",
+    doctor: "doctor",
+}
+
+#[test]
+fn every_command_is_in_this_file() {
+    let folder = Folder::new();
+    let listed = folder.aegis("--help").stdout;
+    let commands = listed.split("Commands:\n").nth(1).unwrap().split("\n\n").next().unwrap();
+    let source = include_str!("help.rs");
+    for command in commands.lines().filter_map(|line| line.strip_prefix("  ")?.split_whitespace().next()) {
+        assert!(command == "help" || source.contains(&format!("    {command}: \"{command}\",")), "{command}");
+    }
+}
+
+#[test]
+fn version() {
+    let answer = Folder::new().aegis("--version");
+    assert_eq!((answer.code, answer.stdout), (0, format!("aegis {}\n", env!("CARGO_PKG_VERSION"))));
+}

@@ -1,0 +1,281 @@
+//! The shapes of the JSON answers, as they are documented, and the text that people get for the same question.
+mod common;
+use common::{Folder, examples};
+use serde_json::Value;
+
+fn keys(value: &Value) -> Vec<&str> {
+    value.as_object().unwrap_or_else(|| panic!("{value}")).keys().map(String::as_str).collect()
+}
+
+fn list<'a>(value: &'a Value, key: &str) -> &'a [Value] {
+    value[key].as_array().unwrap_or_else(|| panic!("{key} in {value}"))
+}
+
+fn total(list: &[Value], key: &str) -> i128 {
+    list.iter().map(|item| i128::from(item[key].as_i64().unwrap_or_else(|| panic!("{item}")))).sum()
+}
+
+#[test]
+fn admit_explains_every_bound_by_terms_that_add_up() {
+    let folder = Folder::with("mvp.json", std::fs::read(examples().join("mvp.json")).unwrap());
+    folder.write(
+        "rich.json",
+        r#"{ "schema_version": 1, "policy": "np-fp",
+             "overheads": { "release_ns": 100, "dispatch_ns": 20, "completion_ns": 30 },
+             "tasks": [
+               { "name": "a", "c_ns": 1000, "t_ns": 10000, "j_ns": 500, "priority": 2 },
+               { "name": "b", "segments_ns": [700, 800], "t_ns": 12000, "d_ns": 30000, "priority": 1 },
+               { "name": "c", "c_ns": 2000, "t_ns": 20000, "priority": 3 } ] }"#,
+    );
+    for file in ["mvp.json", "rich.json"] {
+        for policy in ["np-edf", "np-fp", "fifo"] {
+            let answer = folder.aegis(&format!("--format json admit --tasks {file} --policy {policy}"));
+            let value = answer.json();
+            assert_eq!(
+                keys(&value),
+                ["admitted", "policy", "reasons", "schema_version", "tasks", "would_fit"]
+            );
+            assert_eq!(value["policy"], policy);
+            assert_eq!(answer.code, if value["admitted"] == true { 0 } else { 3 });
+            assert_eq!(list(&value, "reasons").is_empty(), value["admitted"] == true);
+            for reason in list(&value, "reasons") {
+                assert_eq!(keys(reason), ["code", "message"]);
+            }
+            for task in list(&value, "tasks") {
+                assert_eq!(
+                    keys(task),
+                    [
+                        "busy_period_ns",
+                        "deadline_ns",
+                        "job",
+                        "name",
+                        "schedulable",
+                        "slack_ns",
+                        "terms",
+                        "wcrt_ns",
+                    ]
+                );
+                let wcrt = task["wcrt_ns"].as_i64().unwrap();
+                assert_eq!(total(list(task, "terms"), "ns"), i128::from(wcrt), "{task}");
+                assert_eq!(task["slack_ns"].as_i64(), Some(task["deadline_ns"].as_i64().unwrap() - wcrt));
+                assert_eq!(task["schedulable"], task["slack_ns"].as_i64() >= Some(0), "{task}");
+                for term in list(task, "terms") {
+                    assert!(term["kind"].is_string(), "{term}");
+                    assert!(
+                        term.get("task")
+                            .is_none_or(|by| ["A", "B", "C", "a", "b", "c"].contains(&by.as_str().unwrap()))
+                    );
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn an_overload_has_no_bound_and_says_so() {
+    let folder = Folder::with(
+        "tasks.json",
+        r#"{ "policy": "np-edf", "tasks": [
+             { "name": "a", "c_ns": 60, "t_ns": 100 }, { "name": "b", "c_ns": 50, "t_ns": 100 } ] }"#,
+    );
+    let value = folder.json("admit --tasks tasks.json", 3);
+    assert!(
+        list(&value, "tasks").iter().all(|t| t["wcrt_ns"].is_null() && t["schedulable"] == false),
+        "{value}"
+    );
+    assert!(!list(&value, "reasons").is_empty(), "{value}");
+}
+
+#[test]
+fn plan_of_buffers() {
+    let rows = "id,lower,upper,size\na,0,4,100\nb,2,6,50\nc,4,8,100\n";
+    let folder = Folder::with("b.csv", rows);
+    let value = folder.json("plan --buffers b.csv", 0);
+    assert_eq!(
+        keys(&value),
+        ["buffers", "lower_bound_bytes", "method", "optimal", "peak_bytes", "schema_version"]
+    );
+    assert_eq!((value["peak_bytes"].as_u64(), value["lower_bound_bytes"].as_u64()), (Some(150), Some(150)));
+    assert_eq!(value["optimal"], true);
+    let placed: Vec<(&str, u64, u64)> = list(&value, "buffers")
+        .iter()
+        .map(|b| (b["id"].as_str().unwrap(), b["offset"].as_u64().unwrap(), b["size"].as_u64().unwrap()))
+        .collect();
+    assert_eq!(placed.iter().map(|p| (p.0, p.2)).collect::<Vec<_>>(), [("a", 100), ("b", 50), ("c", 100)]);
+    let apart = |x: usize, y: usize| {
+        placed[x].1 + placed[x].2 <= placed[y].1 || placed[y].1 + placed[y].2 <= placed[x].1
+    };
+    assert!(apart(0, 1) && apart(1, 2), "{placed:?}");
+
+    let text = folder.aegis("plan --buffers b.csv");
+    let (header, lines) = text.stdout.split_once('\n').unwrap();
+    assert_eq!(header, "id,lower,upper,size,offset");
+    for ((line, row), (_, offset, _)) in lines.lines().zip(rows.lines().skip(1)).zip(&placed) {
+        assert_eq!(line, format!("{row},{offset}"));
+    }
+    assert_eq!(lines.lines().count(), 3);
+    assert!(text.stderr.contains("150 B"), "{text:?}");
+
+    assert_eq!(folder.json("plan --buffers b.csv --capacity 150", 0)["capacity_bytes"], 150);
+    let refusal = &folder.json("plan --buffers b.csv --capacity 149", 3)["refusal"];
+    assert_eq!(refusal["code"], "OVER_CAPACITY");
+    let message = refusal["message"].as_str().unwrap();
+    assert!(message.contains("150 B") && message.contains("149 B"), "{message}");
+    let people = folder.aegis("plan --buffers b.csv --capacity 0.1KiB");
+    assert_eq!(people.code, 2, "0.1 KiB is not a whole number of bytes: {people:?}");
+    let people = folder.aegis("plan --buffers b.csv --capacity 64B");
+    assert_eq!(people.code, 3);
+    assert!(
+        people.stdout.starts_with("does not fit: the best plan needs 150 B, the capacity is 64 B"),
+        "{people:?}"
+    );
+}
+
+#[test]
+fn profile_of_samples() {
+    let thousand: String = (1..=1000).map(|ns| format!("{ns}\n")).collect();
+    let folder = Folder::with("s.csv", format!("time_ns\n# measured\n{thousand}"));
+    let value = folder.json("profile --samples s.csv --exceedance 0.01 --confidence 0.95", 0);
+    assert_eq!(
+        keys(&value),
+        [
+            "assumptions",
+            "attained_confidence",
+            "bound_ns",
+            "claims_not_made",
+            "confidence",
+            "exceedance",
+            "largest_ns",
+            "median_ns",
+            "method",
+            "n",
+            "rank",
+            "schema_version",
+            "tier",
+        ]
+    );
+    let (bound, rank) = (value["bound_ns"].as_u64().unwrap(), value["rank"].as_u64().unwrap());
+    assert_eq!(bound, 1000 - rank);
+    assert!(value["attained_confidence"].as_f64() >= Some(0.95), "{value}");
+    assert_eq!((value["n"].as_u64(), value["largest_ns"].as_u64()), (Some(1000), Some(1000)));
+
+    let value = folder.json("profile --samples s.csv", 3);
+    assert_eq!(keys(&value), ["refusal", "schema_version"]);
+    assert_eq!(value["refusal"]["code"], "TOO_FEW_SAMPLES");
+    assert_eq!(
+        (value["refusal"]["n"].as_u64(), value["refusal"]["n_needed"].as_u64()),
+        (Some(1000), Some(29_956))
+    );
+    let people = folder.aegis("profile --samples s.csv");
+    assert_eq!(people.code, 3);
+    assert!(
+        people.stdout.contains("refused: 1000 samples cannot show")
+            && people.stdout.contains("29956 are needed"),
+        "{people:?}"
+    );
+}
+
+#[test]
+fn simulate_explain_replay_and_trace() {
+    let folder = Folder::with("mvp.json", std::fs::read(examples().join("mvp.json")).unwrap());
+    for policy in ["np-edf", "np-fp", "fifo"] {
+        let command =
+            format!("simulate --tasks mvp.json --offset A=1ms --offset B=1ms --policy {policy} --trace t");
+        let answer = folder.aegis(&format!("--format json {command}"));
+        let value = answer.json();
+        assert_eq!(keys(&value), ["admitted", "policy", "schema_version", "seed", "tasks"]);
+        let missed: u64 = list(&value, "tasks").iter().map(|t| t["missed"].as_u64().unwrap()).sum();
+        assert_eq!(answer.code, if missed > 0 { 3 } else { 0 });
+        let jobs: u64 = list(&value, "tasks").iter().map(|t| t["jobs"].as_u64().unwrap()).sum();
+
+        let explained = folder.json(&format!("explain t --worst {jobs}"), 0);
+        let explained = list(&explained, "jobs");
+        assert_eq!(explained.len() as u64, jobs);
+        for job in explained {
+            assert_eq!(
+                total(list(job, "causes"), "ns"),
+                i128::from(job["response_ns"].as_i64().unwrap()),
+                "{job}"
+            );
+            assert_eq!(
+                job["met"],
+                job["response_ns"].as_u64()
+                    <= Some(job["deadline_ns"].as_u64().unwrap() - job["arrival_ns"].as_u64().unwrap()),
+                "{job}"
+            );
+        }
+        let late = explained.iter().filter(|job| job["met"] == false).count();
+        assert_eq!(late as u64, missed);
+
+        let value = folder.json("replay t", 0);
+        assert_eq!(
+            keys(&value),
+            ["compared", "complete", "differences", "first_difference", "schema_version"]
+        );
+        assert!(value["compared"].as_u64() >= Some(3 * jobs), "{value}");
+        assert_eq!(value["differences"], 0);
+
+        let info = folder.json("trace info t", 0);
+        assert_eq!(info["tasks"], serde_json::json!(["A", "B", "C"]));
+        assert_eq!((info["complete"].as_bool(), info["missing"].as_u64()), (Some(true), Some(0)));
+        let all = folder.json("trace query t --limit 100000", 0);
+        assert_eq!(all["matching"], info["records"]);
+        assert_eq!(list(&all, "records").len() as u64, info["records"].as_u64().unwrap());
+        let few = folder.json("trace query t --model A --limit 2 --from 100ms", 0);
+        assert_eq!(list(&few, "records").len(), 2);
+        assert!(few["matching"].as_u64() < all["matching"].as_u64());
+        assert!(list(&few, "records").iter().all(|r| r["at_ns"].as_u64() >= Some(100_000_000)), "{few}");
+        let none = folder.json("trace query t --from 100s", 0);
+        assert_eq!(none["matching"], 0);
+    }
+}
+
+#[test]
+fn init_check_plan_inspect_and_doctor() {
+    let folder = Folder::new();
+    let value = folder.json("init my-system", 0);
+    assert_eq!(value["system"], "my-system/system.toml");
+    let again = folder.aegis("init my-system");
+    assert_eq!(again.code, 2);
+    assert!(
+        again.stderr.contains("my-system/system.toml exists already and is not overwritten"),
+        "{again:?}"
+    );
+
+    let value = folder.json("check my-system/system.toml", 0);
+    assert_eq!((value["valid"].as_bool(), value["policy"].as_str()), (Some(true), Some("np-edf")));
+    let names: Vec<&str> = list(&value, "tasks").iter().map(|t| t["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["detector", "classifier", "segmenter", "predictor", "planner"]);
+
+    let value = folder.json("plan my-system/system.toml", 0);
+    let (peak, bound) = (value["peak_bytes"].as_u64().unwrap(), value["lower_bound_bytes"].as_u64().unwrap());
+    assert!(bound > 0 && bound <= peak && peak <= value["separate_bytes"].as_u64().unwrap(), "{value}");
+    for region in list(&value, "regions") {
+        assert!(region["offset"].as_u64().unwrap() + region["size"].as_u64().unwrap() <= peak, "{region}");
+        assert!(names.contains(&region["model"].as_str().unwrap()), "{region}");
+    }
+
+    let value = folder.json("inspect my-system/models/detector.onnx", 0);
+    assert_eq!(list(&value, "inputs")[0]["name"], "input");
+    assert_eq!(list(&value, "outputs").len(), 2);
+    assert!(value["weights_bytes"].as_u64() > Some(1 << 20), "{value}");
+    assert_eq!(value["digest"], aegisrt::zoo::MODELS[0].digest);
+
+    let value = folder.json("doctor", 0);
+    let names: Vec<&str> = list(&value, "backends").iter().map(|b| b["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["rten", "ort", "sim", "trt", "tvm"]);
+    for backend in list(&value, "backends") {
+        let reason = if backend["available"] == true { "version" } else { "why" };
+        assert!(!backend[reason].as_str().unwrap().is_empty(), "{backend}");
+    }
+    for command in [
+        "check my-system/system.toml",
+        "plan my-system/system.toml",
+        "inspect my-system/models/planner.onnx",
+        "doctor",
+    ] {
+        let people = folder.aegis(command);
+        assert_eq!((people.code, people.stderr.as_str()), (0, ""), "{command}");
+        assert!(people.stdout.ends_with('\n') && !people.stdout.contains('\u{1b}'), "{people:?}");
+    }
+}
