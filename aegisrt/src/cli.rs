@@ -1,6 +1,6 @@
 //! The command line: what can be asked, and the help that teaches it.
-use crate::{Error, command};
 use crate::output::{Format, Output};
+use crate::{Error, command};
 use aegis_core::{Bytes, Nanos, Policy};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::ffi::OsString;

@@ -210,7 +210,9 @@ fn parse(text: &str) -> Result<(SystemSpec, Vec<Places>), Misplaced> {
     let raw: Raw = toml::from_str(text).map_err(|error| {
         let span = error.span().unwrap_or(0..0);
         let message = match error.message() {
-            "invalid type: map, expected a sequence" => "tasks are a list; write [[task]] with two brackets".to_owned(),
+            "invalid type: map, expected a sequence" => {
+                "tasks are a list; write [[task]] with two brackets".to_owned()
+            }
             other => in_words(other, "a table"),
         };
         (span, message)

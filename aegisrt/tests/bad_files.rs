@@ -47,7 +47,13 @@ fn samples() {
     check("100\n§20 ms\n", "`20 ms` is not an execution time");
     refuses_bytes("profile --samples s.csv", "s.csv", b"1\n2\n\xfe\n", &["not UTF-8"], Some((3, 1)));
     let none = Folder::new();
-    refuses_in(&none, "profile --samples none.csv", "none.csv", &["cannot read the samples", "No such file"], None);
+    refuses_in(
+        &none,
+        "profile --samples none.csv",
+        "none.csv",
+        &["cannot read the samples", "No such file"],
+        None,
+    );
 }
 
 #[test]
@@ -55,7 +61,11 @@ fn too_few_samples_are_refused_with_the_number_needed() {
     for (content, n) in [("", 0), ("# nothing\n", 0), ("ns\n5\n", 1), ("18446744073709551615\n", 1)] {
         let folder = Folder::with("samples.csv", content);
         let refusal = &folder.json("profile --samples samples.csv", 3)["refusal"];
-        assert_eq!((refusal["n"].as_u64(), refusal["n_needed"].as_u64()), (Some(n), Some(29_956)), "{refusal}");
+        assert_eq!(
+            (refusal["n"].as_u64(), refusal["n_needed"].as_u64()),
+            (Some(n), Some(29_956)),
+            "{refusal}"
+        );
     }
 }
 
@@ -63,14 +73,16 @@ fn too_few_samples_are_refused_with_the_number_needed() {
 fn traces() {
     let folder = Folder::new();
     let mvp = examples().join("mvp-admitted.toml");
-    let simulated = folder.aegis_with(&["simulate", mvp.to_str().unwrap(), "--trace", "good", "--duration", "1 s"]);
+    let simulated =
+        folder.aegis_with(&["simulate", mvp.to_str().unwrap(), "--trace", "good", "--duration", "1 s"]);
     assert_eq!(simulated.code, 0, "{simulated:?}");
     let good = std::fs::read(folder.path("good")).unwrap();
     std::fs::create_dir(folder.path("folder")).unwrap();
     let commands = ["explain", "replay", "trace info", "trace query"];
     for command in commands {
         assert_eq!(folder.aegis(&format!("{command} good")).code, 0, "{command}");
-        let check = |file: &str, says: &str| refuses_in(&folder, &format!("{command} {file}"), file, &[says], None);
+        let check =
+            |file: &str, says: &str| refuses_in(&folder, &format!("{command} {file}"), file, &[says], None);
         check("none", "cannot read the trace: No such file");
         check("folder", "cannot read the trace");
         folder.write("empty", "");

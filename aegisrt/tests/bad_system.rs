@@ -16,7 +16,10 @@ fn more(lines: &str, says: &[&str]) {
 
 /// A system with one sound task after these lines.
 fn before(lines: &str, says: &[&str]) {
-    check(&format!("{lines}\n\n[[task]]\nname = \"camera\"\n{SIM}\nperiod = \"20 ms\"\nwcet = \"1 ms\"\n"), says);
+    check(
+        &format!("{lines}\n\n[[task]]\nname = \"camera\"\n{SIM}\nperiod = \"20 ms\"\nwcet = \"1 ms\"\n"),
+        says,
+    );
 }
 
 fn check(content: &str, says: &[&str]) {
@@ -89,27 +92,43 @@ fn zeros_and_extremes() {
     more("period = \"1 s\"\nwcet = §\"0 ms\"", &["task `camera`: WCET is 0"]);
     more("period = \"1 s\"\nbudget = §\"0 ms\"", &["task `camera`: budget is 0"]);
     more("period = \"1 s\"\nqueue = §0", &["task `camera`: queue is 0; it must hold at least 1 job"]);
-    more("period = \"1 s\"\nqueue = §-1", &["expected a whole number from 0 to 4294967295, found integer `-1`"]);
-    more("period = \"1 s\"\nqueue = §1.5", &["expected a whole number from 0 to 4294967295, found floating point `1.5`"]);
+    more(
+        "period = \"1 s\"\nqueue = §-1",
+        &["expected a whole number from 0 to 4294967295, found integer `-1`"],
+    );
+    more(
+        "period = \"1 s\"\nqueue = §1.5",
+        &["expected a whole number from 0 to 4294967295, found floating point `1.5`"],
+    );
     more("period = \"1 s\"\nqueue = §10001", &["task `camera`: queue is 10001; the most is 10000"]);
     more("period = §\"10000000000 s\"", &["task `camera`: period does not fit"]);
     more("period = \"1 s\"\ndeadline = §\"10000000000 s\"", &["deadline does not fit"]);
     more("period = \"1 s\"\njitter = §\"10000000000 s\"", &["jitter with the release overhead does not fit"]);
     more("period = \"1 s\"\nwcet = §\"10000000000 s\"", &["WCET with overheads does not fit"]);
-    more("period = \"1 s\"\nwcet = §\"5 ms\"\nbudget = \"4 ms\"", &[
-        "task `camera`: wcet 5 ms is longer than its compute budget 4 ms",
-    ]);
+    more(
+        "period = \"1 s\"\nwcet = §\"5 ms\"\nbudget = \"4 ms\"",
+        &["task `camera`: wcet 5 ms is longer than its compute budget 4 ms"],
+    );
 }
 
 #[test]
 fn unknown_keys_list_the_known_ones() {
-    before("§polcy = 1", &["unknown key `polcy`; known here: `device`, `policy`, `overhead`, `profile`, `task`"]);
+    before(
+        "§polcy = 1",
+        &["unknown key `polcy`; known here: `device`, `policy`, `overhead`, `profile`, `task`"],
+    );
     more("period = \"1 s\"\n§dealine = \"1 s\"", &["unknown key `dealine`; known here: ", "`deadline`"]);
     before("[policy]\n§knd = \"edf\"", &["unknown key `knd`; known here: `kind`, `order`"]);
     before("[profile]\n§exceed = 0.1", &["unknown key `exceed`; known here: ", "`exceedance`, `confidence`"]);
-    before("[device]\n§mem = \"1 GiB\"", &["unknown key `mem`; known here: `memory`, `threads`, `ort_library`"]);
+    before(
+        "[device]\n§mem = \"1 GiB\"",
+        &["unknown key `mem`; known here: `memory`, `threads`, `ort_library`"],
+    );
     before("[overhead]\n§relase = \"1 ms\"", &["known here: `release`, `dispatch`, `completion`"]);
-    before("[policy]\nkind = §\"round-robin\"", &["`round-robin` is not known here", "`edf`", "`fixed-priority`"]);
+    before(
+        "[policy]\nkind = §\"round-robin\"",
+        &["`round-robin` is not known here", "`edf`", "`fixed-priority`"],
+    );
     before("[policy]\nkind = §3", &["expected a word in quotes"]);
     before("[policy]\nkind = \"fixed-priority\"\norder = §\"random\"", &["`random` is not known here"]);
 }
@@ -118,24 +137,34 @@ fn unknown_keys_list_the_known_ones() {
 fn wrong_types() {
     task(&format!("name = §5\n{SIM}\nperiod = \"1 s\""), &["expected a string, found integer `5`"]);
     task("name = \"camera\"\nmodel = §[1]\nperiod = \"1 s\"", &["expected a string, found a list"]);
-    task("name = \"camera\"\nsim = §\"fast\"\nperiod = \"1 s\"", &["expected a table, found string \"fast\""]);
+    task(
+        "name = \"camera\"\nsim = §\"fast\"\nperiod = \"1 s\"",
+        &["expected a table, found string \"fast\""],
+    );
     more("period = \"1 s\"\npriority = §\"high\"", &["expected a whole number from 0"]);
     more("period = \"1 s\"\nbackend = §7", &["expected a string, found integer `7`"]);
     more("period = \"1 s\"\nstreams = §-2", &["expected a whole number from 0"]);
     before("device = §4", &["expected a table, found integer `4`"]);
-    before("[device]\nthreads = §\"two\"", &["expected a whole number from 0 to 4294967295, found string \"two\""]);
+    before(
+        "[device]\nthreads = §\"two\"",
+        &["expected a whole number from 0 to 4294967295, found string \"two\""],
+    );
     before("[profile]\nexceedance = §\"low\"", &["expected a number, found string \"low\""]);
     before("[profile]\nruns = §-3", &["expected a whole number from 0 to 18446744073709551615"]);
-    check(&format!("§[task]\nname = \"camera\"\n{SIM}\nperiod = \"1 s\"\n"), &["write [[task]] with two brackets"]);
+    check(
+        &format!("§[task]\nname = \"camera\"\n{SIM}\nperiod = \"1 s\"\n"),
+        &["write [[task]] with two brackets"],
+    );
     check("task = §3\n", &["expected a list, found integer `3`"]);
     check("task = [§3]\n", &["expected a table, found integer `3`"]);
 }
 
 #[test]
 fn contradictions() {
-    more("period = \"1 s\"\nmin_inter_arrival = §\"1 s\"", &[
-        "task `camera` states both `period` and `min_inter_arrival`; keep one",
-    ]);
+    more(
+        "period = \"1 s\"\nmin_inter_arrival = §\"1 s\"",
+        &["task `camera` states both `period` and `min_inter_arrival`; keep one"],
+    );
     task(
         "name = \"camera\"\nmodel = \"a.onnx\"\nsim = §{}\nperiod = \"1 s\"",
         &["task `camera` states both `model` and `sim`; keep one"],
@@ -151,24 +180,34 @@ fn names_and_priorities() {
     check(&two("name = \"a\"", "name = §\"\""), &["task 1 has an empty name"]);
     let some = two("name = \"a\"\npriority = 1", "name = \"b\"");
     let at = some.rfind("[[task]]").unwrap();
-    check(&format!("{}§{}", &some[..at], &some[at..]), &[
-        "task `b` states no priority while others do; state one for every task or for none",
-    ]);
+    check(
+        &format!("{}§{}", &some[..at], &some[at..]),
+        &["task `b` states no priority while others do; state one for every task or for none"],
+    );
     for kind in ["edf", "fifo"] {
-        before(&format!("[policy]\nkind = \"{kind}\"\norder = §\"rate-monotonic\""), &[
-            "`order` means something only with kind = \"fixed-priority\"",
-        ]);
+        before(
+            &format!("[policy]\nkind = \"{kind}\"\norder = §\"rate-monotonic\""),
+            &["`order` means something only with kind = \"fixed-priority\""],
+        );
     }
 }
 
 #[test]
 fn probabilities() {
     for field in ["exceedance", "confidence"] {
-        for (value, shown) in [("0", "0"), ("0.0", "0"), ("1", "1"), ("2", "2"), ("-0.5", "-0.5"), ("nan", "NaN"), ("inf", "inf")]
-        {
-            before(&format!("[profile]\n{field} = §{value}"), &[&format!(
-                "{field} is {shown}; it must be above 0 and below 1"
-            )]);
+        for (value, shown) in [
+            ("0", "0"),
+            ("0.0", "0"),
+            ("1", "1"),
+            ("2", "2"),
+            ("-0.5", "-0.5"),
+            ("nan", "NaN"),
+            ("inf", "inf"),
+        ] {
+            before(
+                &format!("[profile]\n{field} = §{value}"),
+                &[&format!("{field} is {shown}; it must be above 0 and below 1")],
+            );
         }
     }
 }
@@ -196,7 +235,13 @@ fn not_toml() {
 #[test]
 fn not_a_readable_file() {
     let folder = Folder::new();
-    refuses_in(&folder, "admit none.toml", "none.toml", &["there is no such system file", "aegis init"], None);
+    refuses_in(
+        &folder,
+        "admit none.toml",
+        "none.toml",
+        &["there is no such system file", "aegis init"],
+        None,
+    );
     std::fs::create_dir(folder.path("folder")).unwrap();
     refuses_in(&folder, "admit folder", "folder", &["is a folder; name the file"], None);
     let latin = b"[[task]]\nname = \"cam\xe9ra\"\n";
@@ -206,19 +251,41 @@ fn not_a_readable_file() {
 
 #[test]
 fn a_byte_order_mark_and_windows_line_ends_are_fine() {
-    let text = format!("\u{feff}[[task]]\r\nname = \"camera\"\r\n{SIM}\r\nperiod = \"20 ms\"\r\nwcet = \"1 ms\"\r\n");
+    let text = format!(
+        "\u{feff}[[task]]\r\nname = \"camera\"\r\n{SIM}\r\nperiod = \"20 ms\"\r\nwcet = \"1 ms\"\r\n"
+    );
     let folder = Folder::with("system.toml", text);
     assert_eq!(folder.aegis("admit system.toml").code, 0);
 }
 
 #[test]
 fn the_message_shows_the_line_and_a_mark_under_it() {
-    let folder = Folder::with("system.toml", format!("[[task]]\nname = \"camera\"\n{SIM}\nperiod = \"20 hours\"\n"));
+    let folder =
+        Folder::with("system.toml", format!("[[task]]\nname = \"camera\"\n{SIM}\nperiod = \"20 hours\"\n"));
     let shown = folder.aegis("check system.toml").stderr;
     assert!(shown.contains("system.toml:4:10: unknown unit `hours`"), "{shown}");
     assert!(shown.contains("4 │ period = \"20 hours\""), "{shown}");
     assert!(shown.contains("here"), "{shown}");
     assert!(!shown.contains('\u{1b}'), "no colours without a terminal: {shown:?}");
+}
+
+/// Whatever is broken in a file, it is a system or an error that can be shown and points into the file.
+#[test]
+fn mangled_files_are_read_or_refused_with_a_place() {
+    let sound = concat!(include_str!("../src/command/init.toml"), include_str!("../../examples/mvp.toml"));
+    let sound = sound.rsplit_once("[policy]").unwrap().0;
+    for seed in 0..3000 {
+        let text = String::from_utf8_lossy(&common::mangled(sound.as_bytes(), seed)).into_owned();
+        let lines = text.matches('\n').count() + 1;
+        if let Err(error) = aegisrt::SystemFile::parse("system.toml".as_ref(), text) {
+            let (line, column) = error.position().unwrap_or_else(|| panic!("seed {seed}: {error}"));
+            assert!(line <= lines && column >= 1, "seed {seed}: {error}");
+            assert!(
+                error.render(false).contains(error.message().split(' ').next().unwrap()),
+                "seed {seed}: {error}"
+            );
+        }
+    }
 }
 
 mod models {
@@ -273,7 +340,10 @@ mod models {
         check("{ time = { law = \"pareto\" } }", &["`camera`", "`pareto`", "`constant`"]);
         check("{ time = { law = \"constant\" } }", &["`value`"]);
         check("{ wieghts = \"1 MiB\" }", &["`wieghts`", "`weights`"]);
-        check("{ time = { law = \"uniform\", low = \"2 ms\", high = \"1 ms\" } }", &["low = 2 ms is above high = 1 ms"]);
+        check(
+            "{ time = { law = \"uniform\", low = \"2 ms\", high = \"1 ms\" } }",
+            &["low = 2 ms is above high = 1 ms"],
+        );
     }
 
     #[test]

@@ -18,11 +18,19 @@ fn task(json: &str, says: &[&str]) {
     );
 }
 
+/// The times that a task must state, without this one.
+fn all_but(field: &str) -> String {
+    ["\"c_ns\": 1, ", "\"t_ns\": 10, "].into_iter().filter(|stated| !stated.contains(field)).collect()
+}
+
 #[test]
 fn missing_fields() {
     task("{ \"c_ns\": 1, \"t_ns\": 10 §}", &["`name` is missing; add it"]);
     task("{ \"name\": \"B\", \"c_ns\": 1 §}", &["`t_ns` is missing; add it"]);
-    task("§{ \"name\": \"B\", \"t_ns\": 10 }", &["task `B` states neither `c_ns` nor `segments_ns`; state one"]);
+    task(
+        "§{ \"name\": \"B\", \"t_ns\": 10 }",
+        &["task `B` states neither `c_ns` nor `segments_ns`; state one"],
+    );
     check("{ \"policy\": \"fifo\" §}", &["`tasks` is missing"]);
     check("{ \"tasks\": [] §}", &["`policy` is missing"]);
     check("{§}", &["`policy` is missing"]);
@@ -31,31 +39,38 @@ fn missing_fields() {
 #[test]
 fn unknown_and_contradicting_fields() {
     task("{ \"name\": \"B\", §\"c_us\": 1, \"t_ns\": 10 }", &["unknown key `c_us`; known here: ", "`c_ns`"]);
-    check("{ §\"polcy\": \"fifo\" }", &["unknown key `polcy`; known here: `policy`, `tasks`, `overheads`, `schema_version`"]);
-    task("{ \"name\": \"B\", \"c_ns\": 1, §\"c_ns\": 2, \"t_ns\": 10 }", &["`c_ns` is stated twice; keep one"]);
-    task("§{ \"name\": \"B\", \"c_ns\": 1, \"segments_ns\": [1], \"t_ns\": 10 }", &[
-        "task `B` states both `c_ns` and `segments_ns`; state one",
-    ]);
+    check(
+        "{ §\"polcy\": \"fifo\" }",
+        &["unknown key `polcy`; known here: `policy`, `tasks`, `overheads`, `schema_version`"],
+    );
+    task(
+        "{ \"name\": \"B\", \"c_ns\": 1, §\"c_ns\": 2, \"t_ns\": 10 }",
+        &["`c_ns` is stated twice; keep one"],
+    );
+    task(
+        "§{ \"name\": \"B\", \"c_ns\": 1, \"segments_ns\": [1], \"t_ns\": 10 }",
+        &["task `B` states both `c_ns` and `segments_ns`; state one"],
+    );
     for policy in ["edff", "NP-EDF", "round-robin", ""] {
-        check(&format!("{{ \"policy\": §\"{policy}\", \"tasks\": [] }}"), &[
-            &format!("`{policy}` is not known here; write one of: "),
-            "`np-edf`",
-            "`np-fp`",
-            "`fifo`",
-        ]);
+        check(
+            &format!("{{ \"policy\": §\"{policy}\", \"tasks\": [] }}"),
+            &[&format!("`{policy}` is not known here; write one of: "), "`np-edf`", "`np-fp`", "`fifo`"],
+        );
     }
 }
 
 #[test]
 fn numbers() {
     for field in ["c_ns", "t_ns", "d_ns", "j_ns"] {
-        let others = [("c_ns", "1"), ("t_ns", "10")].into_iter().filter(|(name, _)| *name != field);
-        let others: String = others.map(|(name, value)| format!("\"{name}\": {value}, ")).collect();
+        let others = all_but(field);
         for (value, says) in [
             ("-5", "expected a whole number from 0 to 18446744073709551615, found integer `-5`"),
             ("1.5", "expected a whole number from 0 to 18446744073709551615, found floating point `1.5`"),
             ("1e3", "expected a whole number from 0 to 18446744073709551615, found floating point `1000.0`"),
-            ("99999999999999999999", "expected a whole number from 0 to 18446744073709551615, found floating point"),
+            (
+                "99999999999999999999",
+                "expected a whole number from 0 to 18446744073709551615, found floating point",
+            ),
             ("\"20 ms\"", "expected a whole number from 0 to 18446744073709551615, found string \"20 ms\""),
             ("true", "expected a whole number from 0 to 18446744073709551615, found boolean `true`"),
         ] {
@@ -73,17 +88,30 @@ fn numbers() {
 
 #[test]
 fn values() {
-    task("§{ \"name\": \"B\", \"c_ns\": 0, \"t_ns\": 10 }", &["task `B`: WCET is 0; it must be at least 1 ns"]);
+    task(
+        "§{ \"name\": \"B\", \"c_ns\": 0, \"t_ns\": 10 }",
+        &["task `B`: WCET is 0; it must be at least 1 ns"],
+    );
     task("§{ \"name\": \"B\", \"c_ns\": 1, \"t_ns\": 0 }", &["task `B`: period is 0"]);
     task("§{ \"name\": \"B\", \"c_ns\": 1, \"t_ns\": 1, \"d_ns\": 0 }", &["task `B`: deadline is 0"]);
-    task("§{ \"name\": \"B\", \"segments_ns\": [], \"t_ns\": 10 }", &["task `B` has no segments; state at least one"]);
+    task(
+        "§{ \"name\": \"B\", \"segments_ns\": [], \"t_ns\": 10 }",
+        &["task `B` has no segments; state at least one"],
+    );
     task("§{ \"name\": \"B\", \"segments_ns\": [1, 0], \"t_ns\": 10 }", &["task `B`: WCET is 0"]);
     task("§{ \"name\": \"A\", \"c_ns\": 1, \"t_ns\": 10 }", &["two tasks are named `A`"]);
     task("§{ \"name\": \"\", \"c_ns\": 1, \"t_ns\": 10 }", &["task 1 has an empty name"]);
-    for (field, big) in [("c_ns", "4611686018427387905"), ("t_ns", "18446744073709551615"), ("d_ns", "4611686018427387905"), ("j_ns", "18446744073709551615")] {
-        let others = [("c_ns", "1"), ("t_ns", "10")].into_iter().filter(|(name, _)| *name != field);
-        let others: String = others.map(|(name, value)| format!("\"{name}\": {value}, ")).collect();
-        task(&format!("§{{ {others}\"{field}\": {big}, \"name\": \"B\" }}"), &["task `B`: ", "does not fit", "2^62 ns"]);
+    for (field, big) in [
+        ("c_ns", "4611686018427387905"),
+        ("t_ns", "18446744073709551615"),
+        ("d_ns", "4611686018427387905"),
+        ("j_ns", "18446744073709551615"),
+    ] {
+        let others = all_but(field);
+        task(
+            &format!("§{{ {others}\"{field}\": {big}, \"name\": \"B\" }}"),
+            &["task `B`: ", "does not fit", "2^62 ns"],
+        );
     }
     task(
         "§{ \"name\": \"B\", \"segments_ns\": [9223372036854775808, 9223372036854775808], \"t_ns\": 10 }",
@@ -97,7 +125,10 @@ fn not_json() {
     check("§", &["the file ends inside a value"]);
     check("{ \"policy\": \"fifo\", \"tasks\": [{ \"name\": \"§B", &["the file ends inside a string"]);
     check("{ \"policy\": \"fifo\", \"tasks\": [], §}", &["trailing comma"]);
-    check("{ \"policy\": \"fifo\", \"tasks\": [{\"name\":\"B\",\"c_ns\":1,\"t_ns\":9}] } §x", &["trailing characters"]);
+    check(
+        "{ \"policy\": \"fifo\", \"tasks\": [{\"name\":\"B\",\"c_ns\":1,\"t_ns\":9}] } §x",
+        &["trailing characters"],
+    );
     check("[§[task]]", &["expected value"]);
     check("§policy = 1", &["expected value"]);
     let deep = "[".repeat(100_000);
@@ -112,7 +143,13 @@ fn not_json() {
 #[test]
 fn not_a_readable_file() {
     let folder = Folder::new();
-    refuses_in(&folder, "admit --tasks none.json", "none.json", &["cannot read the task set", "No such file"], None);
+    refuses_in(
+        &folder,
+        "admit --tasks none.json",
+        "none.json",
+        &["cannot read the task set", "No such file"],
+        None,
+    );
     std::fs::create_dir(folder.path("folder")).unwrap();
     refuses_in(&folder, "admit --tasks folder", "folder", &["is a folder"], None);
     let bytes = b"{ \"policy\": \"\xc3\x28\" }";
@@ -123,8 +160,12 @@ fn not_a_readable_file() {
 fn extremes_that_are_valid_get_an_answer() {
     let big = 1u64 << 62;
     for policy in ["np-edf", "np-fp", "fifo"] {
-        for (c, t, d) in [(big, big, big), (1, big, big), (1, 1, 1), (big, 1, 1), (1, big, 1), (big - 1, big, big)] {
-            let task = |name: &str| format!("{{\"name\":\"{name}\",\"c_ns\":{c},\"t_ns\":{t},\"d_ns\":{d},\"j_ns\":{big}}}");
+        for (c, t, d) in
+            [(big, big, big), (1, big, big), (1, 1, 1), (big, 1, 1), (1, big, 1), (big - 1, big, big)]
+        {
+            let task = |name: &str| {
+                format!("{{\"name\":\"{name}\",\"c_ns\":{c},\"t_ns\":{t},\"d_ns\":{d},\"j_ns\":{big}}}")
+            };
             let text = format!("{{\"policy\":\"{policy}\",\"tasks\":[{},{}]}}", task("A"), task("B"));
             let folder = Folder::with("tasks.json", text);
             let admitted = folder.aegis("--format json admit --tasks tasks.json");
@@ -137,5 +178,17 @@ fn extremes_that_are_valid_get_an_answer() {
                 assert!([0, 2, 3].contains(&simulated.code), "{simulated:?}");
             }
         }
+    }
+}
+
+/// Whatever is broken in a file, the command answers.
+#[test]
+fn mangled_files_get_an_answer() {
+    let sound = std::fs::read(common::examples().join("mvp.json")).unwrap();
+    let folder = Folder::new();
+    for seed in 0..80 {
+        folder.write("tasks.json", common::mangled(&sound, seed));
+        let answer = folder.aegis("admit --tasks tasks.json");
+        assert!([0, 2, 3].contains(&answer.code), "seed {seed}: {answer:?}");
     }
 }

@@ -31,7 +31,10 @@ fn admit_explains_every_bound_by_terms_that_add_up() {
         for policy in ["np-edf", "np-fp", "fifo"] {
             let answer = folder.aegis(&format!("--format json admit --tasks {file} --policy {policy}"));
             let value = answer.json();
-            assert_eq!(keys(&value), ["admitted", "policy", "reasons", "schema_version", "tasks", "would_fit"]);
+            assert_eq!(
+                keys(&value),
+                ["admitted", "policy", "reasons", "schema_version", "tasks", "would_fit"]
+            );
             assert_eq!(value["policy"], policy);
             assert_eq!(answer.code, if value["admitted"] == true { 0 } else { 3 });
             assert_eq!(list(&value, "reasons").is_empty(), value["admitted"] == true);
@@ -39,16 +42,29 @@ fn admit_explains_every_bound_by_terms_that_add_up() {
                 assert_eq!(keys(reason), ["code", "message"]);
             }
             for task in list(&value, "tasks") {
-                assert_eq!(keys(task), [
-                    "busy_period_ns", "deadline_ns", "job", "name", "schedulable", "slack_ns", "terms", "wcrt_ns",
-                ]);
+                assert_eq!(
+                    keys(task),
+                    [
+                        "busy_period_ns",
+                        "deadline_ns",
+                        "job",
+                        "name",
+                        "schedulable",
+                        "slack_ns",
+                        "terms",
+                        "wcrt_ns",
+                    ]
+                );
                 let wcrt = task["wcrt_ns"].as_i64().unwrap();
                 assert_eq!(total(list(task, "terms"), "ns"), i128::from(wcrt), "{task}");
                 assert_eq!(task["slack_ns"].as_i64(), Some(task["deadline_ns"].as_i64().unwrap() - wcrt));
                 assert_eq!(task["schedulable"], task["slack_ns"].as_i64() >= Some(0), "{task}");
                 for term in list(task, "terms") {
                     assert!(term["kind"].is_string(), "{term}");
-                    assert!(term.get("task").is_none_or(|by| ["A", "B", "C", "a", "b", "c"].contains(&by.as_str().unwrap())));
+                    assert!(
+                        term.get("task")
+                            .is_none_or(|by| ["A", "B", "C", "a", "b", "c"].contains(&by.as_str().unwrap()))
+                    );
                 }
             }
         }
@@ -63,7 +79,10 @@ fn an_overload_has_no_bound_and_says_so() {
              { "name": "a", "c_ns": 60, "t_ns": 100 }, { "name": "b", "c_ns": 50, "t_ns": 100 } ] }"#,
     );
     let value = folder.json("admit --tasks tasks.json", 3);
-    assert!(list(&value, "tasks").iter().all(|t| t["wcrt_ns"].is_null() && t["schedulable"] == false), "{value}");
+    assert!(
+        list(&value, "tasks").iter().all(|t| t["wcrt_ns"].is_null() && t["schedulable"] == false),
+        "{value}"
+    );
     assert!(!list(&value, "reasons").is_empty(), "{value}");
 }
 
@@ -72,7 +91,10 @@ fn plan_of_buffers() {
     let rows = "id,lower,upper,size\na,0,4,100\nb,2,6,50\nc,4,8,100\n";
     let folder = Folder::with("b.csv", rows);
     let value = folder.json("plan --buffers b.csv", 0);
-    assert_eq!(keys(&value), ["buffers", "lower_bound_bytes", "method", "optimal", "peak_bytes", "schema_version"]);
+    assert_eq!(
+        keys(&value),
+        ["buffers", "lower_bound_bytes", "method", "optimal", "peak_bytes", "schema_version"]
+    );
     assert_eq!((value["peak_bytes"].as_u64(), value["lower_bound_bytes"].as_u64()), (Some(150), Some(150)));
     assert_eq!(value["optimal"], true);
     let placed: Vec<(&str, u64, u64)> = list(&value, "buffers")
@@ -80,7 +102,9 @@ fn plan_of_buffers() {
         .map(|b| (b["id"].as_str().unwrap(), b["offset"].as_u64().unwrap(), b["size"].as_u64().unwrap()))
         .collect();
     assert_eq!(placed.iter().map(|p| (p.0, p.2)).collect::<Vec<_>>(), [("a", 100), ("b", 50), ("c", 100)]);
-    let apart = |x: usize, y: usize| placed[x].1 + placed[x].2 <= placed[y].1 || placed[y].1 + placed[y].2 <= placed[x].1;
+    let apart = |x: usize, y: usize| {
+        placed[x].1 + placed[x].2 <= placed[y].1 || placed[y].1 + placed[y].2 <= placed[x].1
+    };
     assert!(apart(0, 1) && apart(1, 2), "{placed:?}");
 
     let text = folder.aegis("plan --buffers b.csv");
@@ -101,18 +125,35 @@ fn plan_of_buffers() {
     assert_eq!(people.code, 2, "0.1 KiB is not a whole number of bytes: {people:?}");
     let people = folder.aegis("plan --buffers b.csv --capacity 64B");
     assert_eq!(people.code, 3);
-    assert!(people.stdout.starts_with("does not fit: the best plan needs 150 B, the capacity is 64 B"), "{people:?}");
+    assert!(
+        people.stdout.starts_with("does not fit: the best plan needs 150 B, the capacity is 64 B"),
+        "{people:?}"
+    );
 }
 
 #[test]
 fn profile_of_samples() {
-    let thousand: String = (1..=1000).map(|ns| format!("{ns}\n")).collect();
+    let thousand = (1..=1000).map(|ns| ns.to_string()).collect::<Vec<_>>().join("\n");
     let folder = Folder::with("s.csv", format!("time_ns\n# measured\n{thousand}"));
     let value = folder.json("profile --samples s.csv --exceedance 0.01 --confidence 0.95", 0);
-    assert_eq!(keys(&value), [
-        "assumptions", "attained_confidence", "bound_ns", "claims_not_made", "confidence", "exceedance",
-        "largest_ns", "median_ns", "method", "n", "rank", "schema_version", "tier",
-    ]);
+    assert_eq!(
+        keys(&value),
+        [
+            "assumptions",
+            "attained_confidence",
+            "bound_ns",
+            "claims_not_made",
+            "confidence",
+            "exceedance",
+            "largest_ns",
+            "median_ns",
+            "method",
+            "n",
+            "rank",
+            "schema_version",
+            "tier",
+        ]
+    );
     let (bound, rank) = (value["bound_ns"].as_u64().unwrap(), value["rank"].as_u64().unwrap());
     assert_eq!(bound, 1000 - rank);
     assert!(value["attained_confidence"].as_f64() >= Some(0.95), "{value}");
@@ -121,17 +162,25 @@ fn profile_of_samples() {
     let value = folder.json("profile --samples s.csv", 3);
     assert_eq!(keys(&value), ["refusal", "schema_version"]);
     assert_eq!(value["refusal"]["code"], "TOO_FEW_SAMPLES");
-    assert_eq!((value["refusal"]["n"].as_u64(), value["refusal"]["n_needed"].as_u64()), (Some(1000), Some(29_956)));
+    assert_eq!(
+        (value["refusal"]["n"].as_u64(), value["refusal"]["n_needed"].as_u64()),
+        (Some(1000), Some(29_956))
+    );
     let people = folder.aegis("profile --samples s.csv");
     assert_eq!(people.code, 3);
-    assert!(people.stdout.contains("refused: 1000 samples cannot show") && people.stdout.contains("29956 are needed"), "{people:?}");
+    assert!(
+        people.stdout.contains("refused: 1000 samples cannot show")
+            && people.stdout.contains("29956 are needed"),
+        "{people:?}"
+    );
 }
 
 #[test]
 fn simulate_explain_replay_and_trace() {
     let folder = Folder::with("mvp.json", std::fs::read(examples().join("mvp.json")).unwrap());
     for policy in ["np-edf", "np-fp", "fifo"] {
-        let command = format!("simulate --tasks mvp.json --offset A=1ms --offset B=1ms --policy {policy} --trace t");
+        let command =
+            format!("simulate --tasks mvp.json --offset A=1ms --offset B=1ms --policy {policy} --trace t");
         let answer = folder.aegis(&format!("--format json {command}"));
         let value = answer.json();
         assert_eq!(keys(&value), ["admitted", "policy", "schema_version", "seed", "tasks"]);
@@ -143,14 +192,26 @@ fn simulate_explain_replay_and_trace() {
         let explained = list(&explained, "jobs");
         assert_eq!(explained.len() as u64, jobs);
         for job in explained {
-            assert_eq!(total(list(job, "causes"), "ns"), i128::from(job["response_ns"].as_i64().unwrap()), "{job}");
-            assert_eq!(job["met"], job["response_ns"].as_u64() <= Some(job["deadline_ns"].as_u64().unwrap() - job["arrival_ns"].as_u64().unwrap()), "{job}");
+            assert_eq!(
+                total(list(job, "causes"), "ns"),
+                i128::from(job["response_ns"].as_i64().unwrap()),
+                "{job}"
+            );
+            assert_eq!(
+                job["met"],
+                job["response_ns"].as_u64()
+                    <= Some(job["deadline_ns"].as_u64().unwrap() - job["arrival_ns"].as_u64().unwrap()),
+                "{job}"
+            );
         }
         let late = explained.iter().filter(|job| job["met"] == false).count();
         assert_eq!(late as u64, missed);
 
         let value = folder.json("replay t", 0);
-        assert_eq!(keys(&value), ["compared", "complete", "differences", "first_difference", "schema_version"]);
+        assert_eq!(
+            keys(&value),
+            ["compared", "complete", "differences", "first_difference", "schema_version"]
+        );
         assert!(value["compared"].as_u64() >= Some(3 * jobs), "{value}");
         assert_eq!(value["differences"], 0);
 
@@ -176,7 +237,10 @@ fn init_check_plan_inspect_and_doctor() {
     assert_eq!(value["system"], "my-system/system.toml");
     let again = folder.aegis("init my-system");
     assert_eq!(again.code, 2);
-    assert!(again.stderr.contains("my-system/system.toml exists already and is not overwritten"), "{again:?}");
+    assert!(
+        again.stderr.contains("my-system/system.toml exists already and is not overwritten"),
+        "{again:?}"
+    );
 
     let value = folder.json("check my-system/system.toml", 0);
     assert_eq!((value["valid"].as_bool(), value["policy"].as_str()), (Some(true), Some("np-edf")));
@@ -204,7 +268,12 @@ fn init_check_plan_inspect_and_doctor() {
         let reason = if backend["available"] == true { "version" } else { "why" };
         assert!(!backend[reason].as_str().unwrap().is_empty(), "{backend}");
     }
-    for command in ["check my-system/system.toml", "plan my-system/system.toml", "inspect my-system/models/planner.onnx", "doctor"] {
+    for command in [
+        "check my-system/system.toml",
+        "plan my-system/system.toml",
+        "inspect my-system/models/planner.onnx",
+        "doctor",
+    ] {
         let people = folder.aegis(command);
         assert_eq!((people.code, people.stderr.as_str()), (0, ""), "{command}");
         assert!(people.stdout.ends_with('\n') && !people.stdout.contains('\u{1b}'), "{people:?}");

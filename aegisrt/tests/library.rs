@@ -81,7 +81,10 @@ fn errors_are_values() {
     let folder = folder();
     let unknown = Runtime::builder().system(folder.path().join("system.toml")).run().unwrap_err();
     assert!(matches!(unknown, Error::Source(_)), "{unknown}");
-    assert!(unknown.to_string().contains("system.toml:3:11: task `camera`: unknown backend `own`"), "{unknown}");
+    assert!(
+        unknown.to_string().contains("system.toml:3:11: task `camera`: unknown backend `own`"),
+        "{unknown}"
+    );
     let nothing = Runtime::builder().run().unwrap_err();
     assert!(matches!(nothing, Error::Argument(_)), "{nothing}");
     let none = Runtime::builder().system("none.toml").run().unwrap_err();

@@ -20,7 +20,11 @@ fn rejected(args: &[&str]) {
     assert_eq!((value["policy"].as_str(), value["admitted"].as_bool()), (Some("np-fp"), Some(false)));
     for (name, wcrt) in WITH_C {
         let task = named(&value, name);
-        assert_eq!((task["wcrt_ns"].as_u64(), task["schedulable"].as_bool()), (Some(wcrt), Some(false)), "{task}");
+        assert_eq!(
+            (task["wcrt_ns"].as_u64(), task["schedulable"].as_bool()),
+            (Some(wcrt), Some(false)),
+            "{task}"
+        );
     }
     assert_eq!(named(&value, "C")["schedulable"], true);
     let reasons: Vec<&str> =
@@ -28,7 +32,10 @@ fn rejected(args: &[&str]) {
     assert_eq!(reasons.len(), 2, "{reasons:?}");
     for (reason, (victim, _)) in reasons.iter().zip(WITH_C) {
         assert!(reason.starts_with(victim), "{reason}");
-        assert!(reason.split(|c: char| !c.is_alphanumeric()).any(|word| word == "C"), "C is to blame: {reason}");
+        assert!(
+            reason.split(|c: char| !c.is_alphanumeric()).any(|word| word == "C"),
+            "C is to blame: {reason}"
+        );
     }
 }
 
@@ -62,7 +69,11 @@ fn without_c_the_others_are_admitted() {
     assert_eq!((value["admitted"].as_bool(), value["reasons"].as_array().unwrap().len()), (Some(true), 0));
     for (name, wcrt, slack) in [("A", 35_000_000, 15_000_000), ("B", 34_999_999, 5_000_001)] {
         let task = named(&value, name);
-        assert_eq!((task["wcrt_ns"].as_u64(), task["slack_ns"].as_i64()), (Some(wcrt), Some(slack)), "{task}");
+        assert_eq!(
+            (task["wcrt_ns"].as_u64(), task["slack_ns"].as_i64()),
+            (Some(wcrt), Some(slack)),
+            "{task}"
+        );
     }
     assert!(folder.aegis("admit --tasks mvp.json").stdout.starts_with("ADMITTED under np-fp"));
     assert_eq!(aegis(&["admit", "mvp-admitted.toml"]).code, 0);

@@ -70,7 +70,10 @@ fn a_run_can_be_explained_and_replayed() {
         assert!(record["text"].as_str().unwrap().contains("lidar"), "{record}");
     }
     let info = folder.json(&format!("trace info {trace}"), 0);
-    assert_eq!((info["complete"].as_bool(), info["records"].as_u64()), (Some(true), all["matching"].as_u64()));
+    assert_eq!(
+        (info["complete"].as_bool(), info["records"].as_u64()),
+        (Some(true), all["matching"].as_u64())
+    );
     let digest = blake3::hash(&std::fs::read(folder.path("system.toml")).unwrap()).to_hex().to_string();
     assert_eq!(info["spec_digest"], digest);
 
@@ -88,12 +91,18 @@ fn people_see_what_is_done_and_no_progress_bar() {
     folder.write("system.toml", text + &tasks);
     let answer = folder.aegis("run system.toml --duration 300ms --trace here");
     assert_eq!(answer.code, 0, "{answer:?}");
-    for part in ["ADMITTED under np-edf", "MEMORY", "RUN for 300 ms", "(trace: here)", "6 of 6 deadlines met", "none lost"] {
+    for part in [
+        "ADMITTED under np-edf",
+        "MEMORY",
+        "RUN for 300 ms",
+        "(trace: here)",
+        "6 of 6 deadlines met",
+        "none lost",
+    ] {
         assert!(answer.stdout.contains(part), "{part}: {}", answer.stdout);
     }
     assert_eq!(
-        answer.stderr,
-        "no profile under these conditions yet: measuring 29 executions of each of 2 models\n",
+        answer.stderr, "no profile under these conditions yet: measuring 29 executions of each of 2 models\n",
         "and nothing else where standard error is not a terminal"
     );
     let again = folder.aegis("admit system.toml");
@@ -119,14 +128,19 @@ fn failures_are_counted_and_do_not_touch_the_others() {
 fn a_panic_in_a_backend_ends_at_its_task() {
     let folder = system(&[task("camera", "faults = { panic_every = 4 }", WCET), task("lidar", "", WCET)]);
     let ran = folder.json("run system.toml --duration 1s", 1);
-    assert_eq!((count(&ran, "camera", "met"), count(&ran, "camera", "faulted")), (3, 7), "its session is not used again");
+    assert_eq!(
+        (count(&ran, "camera", "met"), count(&ran, "camera", "faulted")),
+        (3, 7),
+        "its session is not used again"
+    );
     assert_eq!((count(&ran, "lidar", "met"), count(&ran, "lidar", "faulted")), (10, 0), "{ran}");
     assert_eq!(folder.json("replay system.aegis-trace", 0)["differences"], 0);
 }
 
 #[test]
 fn a_lost_device_is_lost_for_all() {
-    let folder = system(&[task("camera", "faults = { device_lost_after = 3 }", WCET), task("lidar", "", WCET)]);
+    let folder =
+        system(&[task("camera", "faults = { device_lost_after = 3 }", WCET), task("lidar", "", WCET)]);
     let ran = folder.json("run system.toml --duration 1s", 1);
     assert_eq!(count(&ran, "camera", "met"), 2, "{ran}");
     assert!(count(&ran, "lidar", "faulted") >= 7, "{ran}");
@@ -137,7 +151,8 @@ fn a_lost_device_is_lost_for_all() {
 #[test]
 fn an_overrun_is_a_recorded_fault_but_the_result_counts() {
     let overrun = "faults = { overrun_every = 5, overrun_factor = 100 }";
-    let folder = system(&[task("camera", overrun, "wcet = \"20 ms\"\nbudget = \"40 ms\""), task("lidar", "", WCET)]);
+    let folder =
+        system(&[task("camera", overrun, "wcet = \"20 ms\"\nbudget = \"40 ms\""), task("lidar", "", WCET)]);
     let ran = folder.json("run system.toml --duration 1s", 0);
     assert!(count(&ran, "camera", "overran") >= 2, "{ran}");
     assert_eq!((count(&ran, "camera", "met"), count(&ran, "camera", "wcet_ns")), (10, 40_000_000), "{ran}");
@@ -177,9 +192,11 @@ fn refused(folder: &Folder, code: &str, numbers: &[&str]) {
 
 #[test]
 fn memory_above_its_limit_is_refused_with_both_numbers() {
-    let folder = system(&[task("camera", "weights = \"20 MiB\"", "memory_limit = \"10 MiB\"\nwcet = \"30 ms\"")]);
+    let folder =
+        system(&[task("camera", "weights = \"20 MiB\"", "memory_limit = \"10 MiB\"\nwcet = \"30 ms\"")]);
     refused(&folder, "model_failed", &["`camera` needs 20", "MiB", "its budget is 10 MiB"]);
-    let two = [task("camera", "weights = \"20 MiB\"", WCET), task("lidar", "scratch = \"20 MiB\"", WCET)].concat();
+    let two =
+        [task("camera", "weights = \"20 MiB\"", WCET), task("lidar", "scratch = \"20 MiB\"", WCET)].concat();
     let folder = Folder::with("system.toml", format!("[device]\nmemory = \"30 MiB\"\n\n{two}"));
     refused(&folder, "out_of_memory", &["40.00 MiB", "31457280 B"]);
     let people = folder.aegis("plan system.toml");
@@ -191,12 +208,18 @@ fn a_measured_wcet_above_the_budget_is_refused_with_both_numbers() {
     let folder = system(&[task("camera", "", "budget = \"1 ms\"")]);
     folder.write(
         "system.toml",
-        format!("[profile]\nexceedance = 0.2\n\n{}", std::fs::read_to_string(folder.path("system.toml")).unwrap()),
+        format!(
+            "[profile]\nexceedance = 0.2\n\n{}",
+            std::fs::read_to_string(folder.path("system.toml")).unwrap()
+        ),
     );
     let error = &folder.json("run system.toml", 3)["error"];
     assert_eq!(error["code"], "budget_too_small");
     let message = error["message"].as_str().unwrap();
-    assert!(message.contains("task `camera`: its measured WCET") && message.contains("compute budget 1 ms"), "{message}");
+    assert!(
+        message.contains("task `camera`: its measured WCET") && message.contains("compute budget 1 ms"),
+        "{message}"
+    );
 }
 
 #[test]

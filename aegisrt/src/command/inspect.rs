@@ -16,7 +16,9 @@ pub(crate) fn run(args: &InspectArgs, output: &Output) -> Result<u8, Error> {
     let bad = |error: BackendError| {
         let message = match error {
             BackendError::Unreadable { why, .. } => format!("cannot read the model: {why}"),
-            BackendError::Malformed { why, .. } => format!("not a model that `{}` can load: {why}", args.backend),
+            BackendError::Malformed { why, .. } => {
+                format!("not a model that `{}` can load: {why}", args.backend)
+            }
             BackendError::Unsupported { why, .. } => why,
             other => other.to_string(),
         };

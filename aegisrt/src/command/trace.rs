@@ -1,7 +1,7 @@
 //! `aegis trace`: what a trace says, record by record.
-use crate::{Error, SourceError};
 use crate::cli::{TraceArgs, TraceCommand};
 use crate::output::{Output, table};
+use crate::{Error, SourceError};
 use aegis_core::Nanos;
 use aegis_trace::{Query, Trace, TraceError};
 use serde_json::{Value, json};
