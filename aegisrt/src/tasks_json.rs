@@ -129,12 +129,11 @@ fn token(text: &str, line: usize, column: usize) -> Range<usize> {
     let start: usize = text.split_inclusive('\n').take(line.saturating_sub(1)).map(str::len).sum();
     let end = text.floor_char_boundary(start + column);
     let before = text[start..end].trim_end();
-    let length = match before.strip_suffix('"') {
-        Some(open) => open.rfind('"').map_or(1, |quote| before.len() - quote),
-        None => {
-            let word = before.trim_end_matches(|c: char| c.is_ascii_alphanumeric() || "+-.".contains(c));
-            (before.len() - word.len()).max(before.chars().next_back().map_or(0, char::len_utf8))
-        }
+    let length = if let Some(open) = before.strip_suffix('"') {
+        open.rfind('"').map_or(1, |quote| before.len() - quote)
+    } else {
+        let word = before.trim_end_matches(|c: char| c.is_ascii_alphanumeric() || "+-.".contains(c));
+        (before.len() - word.len()).max(before.chars().next_back().map_or(0, char::len_utf8))
     };
     let end = start + before.len();
     end - length..end

@@ -18,6 +18,11 @@ fn task(json: &str, says: &[&str]) {
     );
 }
 
+/// The times that a task must state, without this one.
+fn all_but(field: &str) -> String {
+    ["\"c_ns\": 1, ", "\"t_ns\": 10, "].into_iter().filter(|stated| !stated.contains(field)).collect()
+}
+
 #[test]
 fn missing_fields() {
     task("{ \"c_ns\": 1, \"t_ns\": 10 §}", &["`name` is missing; add it"]);
@@ -57,8 +62,7 @@ fn unknown_and_contradicting_fields() {
 #[test]
 fn numbers() {
     for field in ["c_ns", "t_ns", "d_ns", "j_ns"] {
-        let others = [("c_ns", "1"), ("t_ns", "10")].into_iter().filter(|(name, _)| *name != field);
-        let others: String = others.map(|(name, value)| format!("\"{name}\": {value}, ")).collect();
+        let others = all_but(field);
         for (value, says) in [
             ("-5", "expected a whole number from 0 to 18446744073709551615, found integer `-5`"),
             ("1.5", "expected a whole number from 0 to 18446744073709551615, found floating point `1.5`"),
@@ -103,8 +107,7 @@ fn values() {
         ("d_ns", "4611686018427387905"),
         ("j_ns", "18446744073709551615"),
     ] {
-        let others = [("c_ns", "1"), ("t_ns", "10")].into_iter().filter(|(name, _)| *name != field);
-        let others: String = others.map(|(name, value)| format!("\"{name}\": {value}, ")).collect();
+        let others = all_but(field);
         task(
             &format!("§{{ {others}\"{field}\": {big}, \"name\": \"B\" }}"),
             &["task `B`: ", "does not fit", "2^62 ns"],
@@ -175,5 +178,17 @@ fn extremes_that_are_valid_get_an_answer() {
                 assert!([0, 2, 3].contains(&simulated.code), "{simulated:?}");
             }
         }
+    }
+}
+
+/// Whatever is broken in a file, the command answers.
+#[test]
+fn mangled_files_get_an_answer() {
+    let sound = std::fs::read(common::examples().join("mvp.json")).unwrap();
+    let folder = Folder::new();
+    for seed in 0..80 {
+        folder.write("tasks.json", common::mangled(&sound, seed));
+        let answer = folder.aegis("admit --tasks tasks.json");
+        assert!([0, 2, 3].contains(&answer.code), "seed {seed}: {answer:?}");
     }
 }

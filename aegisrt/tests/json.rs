@@ -133,7 +133,7 @@ fn plan_of_buffers() {
 
 #[test]
 fn profile_of_samples() {
-    let thousand: String = (1..=1000).map(|ns| format!("{ns}\n")).collect();
+    let thousand = (1..=1000).map(|ns| ns.to_string()).collect::<Vec<_>>().join("\n");
     let folder = Folder::with("s.csv", format!("time_ns\n# measured\n{thousand}"));
     let value = folder.json("profile --samples s.csv --exceedance 0.01 --confidence 0.95", 0);
     assert_eq!(

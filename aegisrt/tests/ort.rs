@@ -3,6 +3,7 @@
 #![cfg(feature = "ort")]
 mod common;
 use common::Folder;
+use std::fmt::Write;
 
 #[test]
 fn two_models_run_on_onnx_runtime() {
@@ -18,7 +19,8 @@ fn two_models_run_on_onnx_runtime() {
     let mut system = "[device]\nthreads = 1\n".to_owned();
     for model in aegisrt::zoo::MODELS.iter().filter(|m| ["predictor", "planner"].contains(&m.name)) {
         folder.write(model.file, aegisrt::zoo::bytes(model));
-        system += &format!(
+        let _ = write!(
+            system,
             "\n[[task]]\nname = \"{}\"\nmodel = \"{}\"\nbackend = \"ort\"\nperiod = \"200 ms\"\ndeadline = \"2 s\"\n\
              queue = 10\nwcet = \"80 ms\"\n",
             model.name, model.file
