@@ -1,4 +1,6 @@
 //! Every demo model runs on the backends, and its answers are numbers that depend on the input.
+#![cfg(feature = "rten")]
+
 use aegisrt::backend::{Artifact, Binding, Model, RuntimeBackend, TensorBuf, run_job};
 use aegisrt::core::Rng;
 use aegisrt::zoo;
@@ -40,7 +42,6 @@ fn check(backend: &dyn RuntimeBackend) {
     }
 }
 
-#[cfg(feature = "rten")]
 #[test]
 fn every_model_runs_on_rten() {
     check(&aegis_backend_rten::RtenBackend::new());
