@@ -341,6 +341,7 @@ mod models {
         };
         check("{ time = { law = \"pareto\" } }", &["`camera`", "`pareto`", "`constant`"]);
         check("{ time = { law = \"constant\" } }", &["`value`"]);
+        check("{}", &["it is blank; write at least how long it takes, as `time`"]);
         check("{ wieghts = \"1 MiB\" }", &["`wieghts`", "`weights`"]);
         check(
             "{ time = { law = \"uniform\", low = \"2 ms\", high = \"1 ms\" } }",
