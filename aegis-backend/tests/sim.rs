@@ -74,7 +74,7 @@ fn facts_come_from_the_file() {
     assert_eq!(facts.inputs[0].to_string(), "u8[batch,3,8]");
     assert_eq!(facts.outputs[0].to_string(), "f32[1,10]");
 
-    let least = load(&SimBackend::new(1), "");
+    let least = load(&SimBackend::new(1), "time = { law = 'constant', value = '1 ms' }");
     assert_eq!((least.facts().weights, least.facts().segments), (Bytes::ZERO, 1));
     assert_eq!(least.facts().scratch, Scratch::None);
 }
@@ -84,6 +84,7 @@ fn mistakes_in_the_file_say_where() {
     let tensor = |t: &str| format!("weights = '1 B'\ninputs = [{{ name = 'a', {t} }}]");
     let time = |t: &str| format!("weights = '1 B'\n[time]\n{t}");
     for (text, says) in [
+        (String::new(), "it is blank; write at least how long it takes"),
         ("weights = '1 B'\nwieghts = 3".into(), "2:1: unknown field `wieghts`, expected one of `weights`"),
         ("weights = 12".into(), "1:11: invalid type: integer `12`, expected a string"),
         ("weights = '12'".into(), "1:11: `12` has no unit; write one of B, kB"),

@@ -157,6 +157,13 @@ fn not_a_readable_file() {
 }
 
 #[test]
+fn a_byte_order_mark_is_fine() {
+    let text =
+        "\u{feff}{ \"policy\": \"fifo\", \"tasks\": [{ \"name\": \"A\", \"c_ns\": 1, \"t_ns\": 10 }] }";
+    assert_eq!(Folder::with("tasks.json", text).aegis("admit --tasks tasks.json").code, 0);
+}
+
+#[test]
 fn extremes_that_are_valid_get_an_answer() {
     let big = 1u64 << 62;
     for policy in ["np-edf", "np-fp", "fifo"] {

@@ -89,6 +89,9 @@ pub(super) fn read(artifact: &Artifact) -> Result<SimFile, BackendError> {
     let malformed = |why| BackendError::Malformed { path: artifact.origin().to_path_buf(), why };
     let text = std::str::from_utf8(artifact.bytes())
         .map_err(|error| malformed(format!("not text: no UTF-8 from byte {}", error.valid_up_to())))?;
+    if text.trim().is_empty() {
+        return Err(malformed("it is blank; write at least how long it takes, as `time`".to_owned()));
+    }
     let file: FileText = toml::from_str(text).map_err(|error| malformed(located(text, &error)))?;
     let facts = ModelFacts {
         inputs: tensors(file.inputs, "input", &[1, 3, 8, 8]),
