@@ -9,6 +9,9 @@ use aegis_trace::{Body, Recorder};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
+/// The name of the thread that executes segments.
+pub const WORKER: &str = "aegis-worker";
+
 /// When a task's jobs arrive during a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Law {
@@ -80,7 +83,7 @@ pub fn run<E: Executor>(
     let this = thread::current();
     thread::scope(|scope| {
         let handle = thread::Builder::new()
-            .name("aegis-worker".to_owned())
+            .name(WORKER.to_owned())
             .spawn_scoped(scope, || work(clock, executor, worker, orders_end, reports_end, &this))
             .expect("the system can start one more thread");
         let mut order = |order: Order| {

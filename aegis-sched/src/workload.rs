@@ -75,6 +75,9 @@ impl Workload for Periodic<'_> {
     }
 }
 
+/// Jobs of one task in one episode, at most.
+const MOST_JOBS: u64 = 10_000;
+
 /// Episodes of adversarial releases, separated by silence: in each, one task is the victim, another has just started,
 /// and everybody else is released together, with the jitter and the phase that hurt the victim most. One episode in
 /// four is random instead, because the worst pattern is not always the textbook's.
@@ -153,6 +156,8 @@ impl<'a> Adversary<'a> {
             let together = if i == blocker { Nanos::ZERO } else { self.start };
             let mut arrival = Nanos(u64::try_from(i128::from(self.start.0) + first).unwrap_or_default());
             let mut released = Nanos::ZERO;
+            // However short its period beside the others', a task brings no more jobs than fit in memory.
+            let until = until.min(self.start.saturating_add(Nanos(task.period.0.saturating_mul(MOST_JOBS))));
             loop {
                 let delay = if tight { 0 } else { self.rng.between(0, jitter.0) };
                 let release = (arrival + Nanos(delay)).max(released);

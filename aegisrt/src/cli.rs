@@ -2,8 +2,10 @@
 use crate::output::{Format, Output};
 use crate::{Error, command};
 use aegis_core::{Bytes, Nanos, Policy};
+use aegis_sched::dispatcher::WORKER;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::ffi::OsString;
+use std::io::Write;
 use std::path::PathBuf;
 
 /// Runs many models on one device, predictably: proves that they fit, plans their memory, runs them one at a time,
@@ -309,6 +311,7 @@ pub fn main() -> u8 {
         }
     };
     let output = Output::new(cli.format);
+    name_backend_panics();
     let result = match &cli.command {
         Command::Demo(args) => command::demo::run(args, &output),
         Command::Init(args) => command::init::run(args, &output),
@@ -325,4 +328,18 @@ pub fn main() -> u8 {
         Command::Doctor => Ok(command::doctor::run(&output)),
     };
     result.unwrap_or_else(|error| output.error(&error))
+}
+
+/// A panic of a backend is caught on the worker thread and recorded as a fault of its job; a line on standard error is
+/// enough. Every other panic is a defect of ours and keeps its full report.
+fn name_backend_panics() {
+    let report = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        if std::thread::current().name() == Some(WORKER) {
+            let what = panic.payload_as_str().unwrap_or("it gave no message");
+            let _ = writeln!(std::io::stderr(), "a backend panicked, its job is void: {what}");
+        } else {
+            report(panic);
+        }
+    }));
 }

@@ -53,7 +53,7 @@ pub enum Error {
         budget: Nanos,
     },
     /// The models together need more memory than the device has.
-    #[error("{0}")]
+    #[error("the models together do not fit `[device] memory`: {0}; raise it, or leave a model out")]
     Memory(aegis_memory::SystemError),
     /// The system is not admitted.
     #[error("{}", sentences(.verdict, .set))]

@@ -131,6 +131,11 @@ fn refused(file: &SystemFile, index: usize, task: &TaskSpec, error: BackendError
         BackendError::Unavailable { .. } => {
             Error::Backend { task: task.name.clone(), source: NoBackend::Refused(error) }
         }
+        // The place in the text of a `sim` table is not its place in the system file.
+        BackendError::Malformed { why, .. } if task.model_is_text => {
+            let why = why.trim_start_matches(|c: char| c.is_ascii_digit() || c == ':').trim_start();
+            file.model_error(index, format!("task `{}`: its simulated model: {why}", task.name)).into()
+        }
         error => file.model_error(index, format!("task `{}`: {error}", task.name)).into(),
     }
 }

@@ -4,6 +4,7 @@ use aegis_core::{
     Budget, Bytes, DeviceSpec, Nanos, Overheads, Policy, Priority, PriorityOrder, ProfileSpec, SpecError,
     SystemSpec, TaskSetError, TaskSpec,
 };
+use aegis_sched::profile::samples_needed;
 use serde::{Deserialize, Deserializer, de};
 use std::fmt;
 use std::marker::PhantomData;
@@ -138,7 +139,7 @@ struct RawOverheads {
 struct RawProfile {
     exceedance: Option<Spanned<f64>>,
     confidence: Option<Spanned<f64>>,
-    runs: Option<u64>,
+    runs: Option<Spanned<u64>>,
     warm_up: Option<u64>,
     margin_percent: Option<u32>,
 }
@@ -244,10 +245,11 @@ fn parse(text: &str) -> Result<(SystemSpec, Vec<Places>), Misplaced> {
     let spans: Vec<Range<usize>> = [&raw.profile.exceedance, &raw.profile.confidence]
         .map(|f| f.as_ref().map_or(0..0, Spanned::span))
         .into();
+    let runs_at = raw.profile.runs.as_ref().map_or(0..0, Spanned::span);
     let profile = ProfileSpec {
         exceedance: raw.profile.exceedance.map_or(defaults.exceedance, Spanned::into_inner),
         confidence: raw.profile.confidence.map_or(defaults.confidence, Spanned::into_inner),
-        runs: raw.profile.runs,
+        runs: raw.profile.runs.map(Spanned::into_inner),
         warm_up: raw.profile.warm_up.unwrap_or(defaults.warm_up),
         margin_percent: raw.profile.margin_percent.unwrap_or(defaults.margin_percent),
     };
@@ -260,7 +262,24 @@ fn parse(text: &str) -> Result<(SystemSpec, Vec<Places>), Misplaced> {
     let tasks = raw.task.into_iter().map(task).collect::<Result<Vec<_>, _>>()?;
     let spec = SystemSpec::new(device, policy, order, overheads, profile, tasks)
         .map_err(|error| (place(&error, &places, &spans), error.to_string()))?;
+    enough_runs(&spec).map_err(|why| (runs_at, why))?;
     Ok((spec, places))
+}
+
+/// So that nobody measures for minutes what cannot support the claim.
+fn enough_runs(spec: &SystemSpec) -> Result<(), String> {
+    let claim = spec.profile();
+    let (Some(runs), true) = (claim.runs, spec.tasks().iter().any(|t| t.wcet.is_none())) else {
+        return Ok(());
+    };
+    match samples_needed(claim.exceedance, claim.confidence) {
+        Ok(needed) if runs < needed => Err(format!(
+            "{runs} runs cannot show that at most {} of the jobs exceed a bound with confidence {}: {needed} are \
+             needed; raise `runs` or leave it out",
+            claim.exceedance, claim.confidence
+        )),
+        _ => Ok(()),
+    }
 }
 
 fn value<T: Default>(quantity: Option<Quantity<T>>) -> T {

@@ -112,6 +112,16 @@ fn zeros_and_extremes() {
 }
 
 #[test]
+fn runs_that_cannot_support_the_claim() {
+    let system = |runs: &str| {
+        format!(
+            "[profile]\nruns = {runs}\nexceedance = 0.05\n[[task]]\nname = \"a\"\n{SIM}\nperiod = \"9 ms\"\n"
+        )
+    };
+    check(&system("§58"), &["58 runs cannot show", "59 are needed"]);
+}
+
+#[test]
 fn unknown_keys_list_the_known_ones() {
     before(
         "§polcy = 1",
