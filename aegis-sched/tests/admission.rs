@@ -247,6 +247,14 @@ fn remedies_for_the_blocked_pair() {
     assert!(remedies(&named(Policy::Edf, &[A, B]), &admit(&named(Policy::Edf, &[A, B]))).is_empty());
 }
 
+/// A remedy is what admission accepts: exactly full utilisation with jitter has no bound, although EDF would keep up.
+#[test]
+fn a_remedy_stays_below_full_utilisation_where_there_is_jitter() {
+    let set = set(Policy::Edf, &[row(5, 10, 100).jitter(1), row(6, 10, 100)]);
+    let says: Vec<String> = remedies(&set, &admit(&set)).iter().map(|remedy| remedy.sentence(&set)).collect();
+    assert_eq!(says, ["no segment of `b` longer than 4 ns", "a period of 13 ns for `b`"]);
+}
+
 /// The same set with a remedy in place.
 fn apply(set: &TaskSet, remedy: Remedy) -> TaskSet {
     let drafts = set.tasks().iter().enumerate().map(|(i, now)| {

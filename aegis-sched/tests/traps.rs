@@ -25,6 +25,14 @@ fn the_first_job_is_not_the_worst() {
     assert!(!admit(&set(Policy::FixedPriority, &rows)).admitted());
 }
 
+/// Where several jobs are the worst, the first of them is the one explained.
+#[test]
+fn of_equal_responses_the_first_is_explained() {
+    let rows = [row(1, 3, 3).priority(0), row(1, 2, 3).priority(1), row(2, 50, 50).priority(2)];
+    let worst = bound(Policy::FixedPriority, &rows, 1);
+    assert_eq!((worst.wcrt, worst.job), (Nanos(3), 0));
+}
+
 /// The busy period contains the blocking and the jitter, also where its later jobs turn out not to be the worst.
 #[test]
 fn the_busy_period_contains_blocking_and_jitter() {

@@ -1,6 +1,6 @@
 //! The exact verdict under non-preemptive EDF without response times: demand against time. Much cheaper.
 //!
-//! Jeffay, Stanat, Martel, RTSS 1991, theorem 4.1; George, Rivierre, Spuri, INRIA RR-2966, 1996, for any relation of `D`
+//! Jeffay, Stanat, Martel, RTSS 1991; George, Rivierre, Spuri, INRIA RR-2966, 1996, for any relation of `D`
 //! and `T`. The search is quick processor-demand analysis (Zhang, Burns, IEEE TC 58(9), 2009).
 //!
 //! Assumptions as for [`edf`](super::edf). With `D' = D − J`, a set meets its deadlines iff ΣC/T ≤ 1 and for all `t > 0`

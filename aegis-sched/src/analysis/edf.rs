@@ -1,7 +1,7 @@
 //! Worst-case response times under non-preemptive earliest deadline first, for tasks in one or more segments. Exact.
 //!
-//! George, Rivierre, Spuri: "Preemptive and non-preemptive real-time uniprocessor scheduling", INRIA RR-2966, 1996,
-//! theorem 12 and its lemmas; with release jitter as in Spuri, INRIA RR-2772, 1996.
+//! George, Rivierre, Spuri: "Preemptive and non-preemptive real-time uniprocessor scheduling", INRIA RR-2966, 1996.
+//! Jitter, with deadlines from arrival, and segments are derived here.
 //!
 //! Assumptions 1, 2 and 4 of [`fixed_priority`](super::fixed_priority); 3: the resource chooses at the end of each segment
 //! the job with the earliest absolute deadline (arrival + `D`), between tasks of equal deadlines in any order.
@@ -12,7 +12,8 @@
 //! `s = B(d) + n_i(d) · C_i − last_i + Σ_{j≠i} min(1 + ⌊(s + J_j) / T_j⌋, n_j(d)) · C_j`, `n_j(d) = 1 + ⌊(d − D_j + J_j) / T_j⌋`
 //!
 //! and `R_i = max over a of s + last_i − a`. `B(d)` is the longest rest of a segment that started at −1 for a job with
-//! its deadline after `d`: see [`Load::blocks_before`]. Only those `a` matter at which some `n_j(d)` rises, and only
+//! its deadline after `d`, which task k can have while `d < D_k − J_k + ⌊(J_k − 1) / T_k⌋ · T_k` (the quotient is 0
+//! without jitter). Only those `a` matter at which some `n_j(d)` rises, and only
 //! below the longest busy period `L` of all tasks: a blocker is none of the jobs with deadlines up to `d`, so that
 //! `L`, which contains it, leaves the resource idle for those before it ends.
 use super::blocking::Blocking;

@@ -1,7 +1,7 @@
 //! Worst-case response times under non-preemptive fixed priorities, for tasks in one or more segments. Exact.
 //!
 //! Davis, Burns, Bril, Lukkien: "Controller Area Network (CAN) schedulability analysis: refuted, revisited and revised",
-//! Real-Time Systems 35, 2007, equations 13 to 17; before it George, Rivierre, Spuri, INRIA RR-2966, 1996; for segments
+//! Real-Time Systems 35, 2007; before it George, Rivierre, Spuri, INRIA RR-2966, 1996; for segments
 //! Bril, Lukkien, Verhaegh, Real-Time Systems 42, 2009.
 //!
 //! Assumptions:

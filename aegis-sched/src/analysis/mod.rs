@@ -4,7 +4,8 @@
 //! sporadic tasks with release jitter and non-preemptive segments, hold for every phase of the arrivals and every
 //! execution time up to the WCET, and use whole nanoseconds only. Responses and deadlines count from arrival.
 //!
-//! Exact with one exception: where ΣC/T of a task and of what is served before it is exactly 1, with blocking or jitter,
+//! Exact with two exceptions, both on the safe side. Where jitter exceeds the period, so that releases of one task overtake
+//! each other, fixed priorities and segments give bounds that may not be attained. And where ΣC/T of a task and of what is served before it is exactly 1, with blocking or jitter,
 //! a busy period never ends; the answer is then "no bound", although responses may be bounded.
 //!
 //! Overheads enter as named in [`aegis_core::Overheads`]: the release overhead is jitter of every task, dispatch and
