@@ -29,6 +29,7 @@ mod instance;
 mod plan;
 mod problem;
 mod search;
+mod sweep;
 mod system;
 mod validate;
 

@@ -1,7 +1,8 @@
 //! Offsets for a problem: greedy passes first, then exact search between the bound and the best of them.
-use crate::greedy::{Fit, Greedy, Order, Placement, sorted};
+use crate::greedy::{Fit, Greedy, Order, Placement, conflicts, sorted};
 use crate::instance::Instance;
 use crate::search::{Component, Outcome, Rank};
+use crate::sweep::sweep;
 use crate::{Bound, Problem, lower_bound};
 use aegis_core::Bytes;
 use std::cmp::Reverse;
@@ -35,6 +36,8 @@ pub enum Method {
         /// Into which hole it put them.
         fit: Fit,
     },
+    /// A sweep through time, where too many buffers overlap for a greedy pass.
+    Sweep,
     /// The exact search.
     Search {
         /// What it tried first.
@@ -42,11 +45,15 @@ pub enum Method {
     },
 }
 
+/// Conflicts that all greedy passes over one group look at together: a second or two.
+const MOST_CONFLICTS: u64 = 1 << 27;
+
 impl fmt::Display for Method {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Trivial => write!(f, "nothing to place"),
             Self::Greedy { order, fit } => write!(f, "greedy by {order}, {fit}"),
+            Self::Sweep => write!(f, "sweep"),
             Self::Search { rank } => write!(f, "search by {rank}"),
         }
     }
@@ -153,13 +160,23 @@ impl Planned {
     }
 }
 
-/// The best greedy pass; the first that reaches `goal` ends them.
+/// The best greedy pass; the first that reaches `goal` ends them. A pass looks at every conflict, so that many conflicts
+/// leave time for few passes, and more of them for a sweep only.
 fn greedy(instance: &Instance, members: Vec<usize>, goal: u64) -> Planned {
+    let conflicts: u64 = conflicts(instance, &members).iter().sum();
+    if conflicts > MOST_CONFLICTS {
+        let best = sweep(instance, &members);
+        return Planned { members, best, method: Method::Sweep, excluded: None };
+    }
+    let most_passes = usize::try_from(MOST_CONFLICTS / conflicts.max(1)).unwrap_or(usize::MAX);
     let mut passes = Greedy::new(instance, &members);
     let mut best: Option<(Placement, Method)> = None;
-    'passes: for order in Order::ALL {
+    'passes: for (turn, order) in Order::ALL.into_iter().enumerate() {
         let sequence = sorted(instance, &members, order);
-        for fit in Fit::ALL {
+        for (half, fit) in Fit::ALL.into_iter().enumerate() {
+            if Fit::ALL.len() * turn + half >= most_passes {
+                break 'passes;
+            }
             let limit = best.as_ref().map_or(u64::MAX, |(b, _)| b.peak - 1);
             if let Some(placement) = passes.place(&sequence, fit, limit) {
                 let reached = placement.peak <= goal;
@@ -215,7 +232,7 @@ fn race(
     height: u64,
     steps: &mut u64,
 ) -> Option<(Rank, Outcome)> {
-    let mut limit = (*steps / 64).max(1);
+    let mut limit = (*steps / 64).max(4 * component.preparation()).max(1);
     while *steps > 0 {
         for (rank, positions) in ranks {
             let turn = limit.min(*steps);

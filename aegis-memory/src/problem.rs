@@ -149,9 +149,9 @@ pub enum ProblemError {
         /// Its id.
         id: String,
     },
-    /// All buffers side by side do not fit 64 bits, so offsets could overflow.
+    /// All buffers side by side exceed [`Problem::MOST_BYTES`], so offsets could overflow.
     #[error(
-        "up to buffer `{id}` the sizes with their alignments sum to 2^64 bytes or more; offsets would not fit"
+        "up to buffer `{id}` the sizes with their alignments sum to more than 2^62 bytes; offsets would not fit"
     )]
     TooLarge {
         /// Position of the buffer at which the sum overflows.

@@ -199,9 +199,17 @@ impl<'a> Component<'a> {
         ranks
     }
 
+    /// Steps that a search takes before it tries anything: it writes eight entries in the time of one step.
+    pub fn preparation(&self) -> u64 {
+        let crossed =
+            (0u32..).take(self.members.len()).map(|i| u64::from(self.hull(i).to - self.hull(i).from));
+        (self.live_in.items.len() as u64 + crossed.sum::<u64>()) / 8
+    }
+
     /// Looks for a placement with no end above `height`, for at most `steps` steps, which are counted down. One step is
     /// one buffer looked at.
     pub fn search(&self, height: u64, ranks: &[u32], steps: &mut u64) -> Outcome {
+        *steps = steps.saturating_sub(self.preparation());
         Search::new(self, height, ranks).run(steps)
     }
 }

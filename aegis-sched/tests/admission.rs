@@ -210,6 +210,13 @@ fn an_overload_comes_first_and_keeps_the_bounds_that_exist() {
     }
 }
 
+/// A billion deadlines below the end of the busy period, of which few can be the worst.
+#[test]
+fn far_deadlines_do_not_make_the_search_long() {
+    let rows = [row(5, 10, 1_000_000_000).jitter(3), row(5, 11, 1_000_000_000_000).jitter(100_000_000)];
+    assert_eq!(bounds(&set(Policy::Edf, &rows)), [Some(12), Some(100_000_019)]);
+}
+
 /// Just below full utilisation no search walks the busy period to its end; and a response above 2^62 ns is not given.
 #[test]
 fn what_cannot_be_walked_is_undecided() {

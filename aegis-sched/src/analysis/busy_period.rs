@@ -28,14 +28,32 @@ impl Steps {
         Self { limit, left: limit }
     }
 
+    /// One answer a task: each within [`STEP_LIMIT`](super::STEP_LIMIT), all together within
+    /// [`SET_STEP_LIMIT`](super::SET_STEP_LIMIT).
+    pub(super) fn shared<T>(tasks: usize, mut answer: impl FnMut(usize, &mut Self) -> T) -> Vec<T> {
+        let mut left = super::SET_STEP_LIMIT;
+        let one = |i| {
+            let mut steps = if left < super::STEP_LIMIT {
+                Self { limit: super::SET_STEP_LIMIT, left }
+            } else {
+                Self::new(super::STEP_LIMIT)
+            };
+            let given = steps.left;
+            let answer = answer(i, &mut steps);
+            left -= given - steps.left;
+            answer
+        };
+        (0..tasks).map(one).collect()
+    }
+
     pub(super) const fn undecided(&self) -> NoBound {
         NoBound::Undecided { steps: self.limit }
     }
 
     pub(super) fn take(&mut self, steps: usize) -> Result<(), NoBound> {
         let left = u64::try_from(steps).ok().and_then(|steps| self.left.checked_sub(steps));
-        self.left = left.ok_or(self.undecided())?;
-        Ok(())
+        self.left = left.unwrap_or(0);
+        if left.is_some() { Ok(()) } else { Err(self.undecided()) }
     }
 }
 
@@ -88,4 +106,24 @@ pub(super) fn busy_period<'a>(
     least_fixed_point(start.ok_or(steps.undecided())?, loads.clone().count(), steps, |length| {
         work(blocking, loads.clone(), |load| load.released_within(length))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{SET_STEP_LIMIT, STEP_LIMIT};
+    use super::*;
+
+    /// Thirty tasks that each took their limit once kept admission busy for a minute.
+    #[test]
+    fn no_task_and_no_set_takes_more_than_its_steps() {
+        let most = usize::try_from(SET_STEP_LIMIT / STEP_LIMIT).unwrap();
+        let each = usize::try_from(STEP_LIMIT).unwrap();
+        let answers = Steps::shared(most + 2, |i, steps| {
+            let over = usize::from(i == 0);
+            steps.take(each + over)
+        });
+        assert_eq!(answers[0], Err(NoBound::Undecided { steps: STEP_LIMIT }));
+        assert_eq!(answers[1..most], vec![Ok(()); most - 1]);
+        assert_eq!(answers[most..], vec![Err(NoBound::Undecided { steps: SET_STEP_LIMIT }); 2]);
+    }
 }

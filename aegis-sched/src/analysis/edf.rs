@@ -16,36 +16,32 @@
 //! without jitter). Only those `a` matter at which some `n_j(d)` rises, and only
 //! below the longest busy period `L` of all tasks: a blocker is none of the jobs with deadlines up to `d`, so that
 //! `L`, which contains it, leaves the resource idle for those before it ends.
+//!
+//! `s` never falls as `a` grows: where a task ceases to block, its `n_j` rises, and its whole `C` is more than the wait
+//! for a segment that had started. So no arrival between two others starts later than the later of them, and most
+//! need no look: branch and bound over `a`.
 use super::blocking::Blocking;
 use super::busy_period::{NoBound, Steps, busy_period, least_fixed_point};
 use super::derivation::Scenario;
 use super::load::{Load, loads};
 use aegis_core::{Bound, TaskSet};
-use core::cmp::Reverse;
-use std::collections::BinaryHeap;
 
 pub use super::demand::{DemandWitness, demand_test};
 
 /// One answer a task, in the order of the set.
 #[must_use]
 pub fn response_times(set: &TaskSet) -> Vec<Result<Bound, NoBound>> {
-    bounds(&loads(set), super::STEP_LIMIT)
+    let loads = loads(set);
+    let length = busy_period(&loads.iter(), 0, &mut Steps::new(super::STEP_LIMIT));
+    let blocking = Blocking::new(&loads);
+    Steps::shared(loads.len(), |i, steps| bound(&loads, i, &blocking, length?, steps))
 }
 
-pub(super) fn bounds(loads: &[Load], limit: u64) -> Vec<Result<Bound, NoBound>> {
-    let length = busy_period(&loads.iter(), 0, &mut Steps::new(limit));
-    let blocking = Blocking::new(loads);
-    let bound = |i| length.and_then(|length| bound(loads, i, &blocking, length, &mut Steps::new(limit)));
-    (0..loads.len()).map(bound).collect()
-}
-
-/// The worst arrival found so far.
-struct Worst {
-    response: i128,
+/// An arrival that was looked at, with the start of the last segment of its job.
+#[derive(Clone, Copy)]
+struct Tried {
     arrival: i128,
     start: u64,
-    /// `n_j(d)` of every task.
-    due: Vec<u64>,
 }
 
 fn bound(
@@ -58,62 +54,76 @@ fn bound(
     let task = &loads[i];
     let deadline = i128::from(task.d);
     let first = -i128::from(task.j);
+    let wait = |arrival: i128| blocking.at(arrival + deadline).map_or(0, |(_, wait)| wait);
+    // The start after `arrival`, which is known to be `least` or later.
+    let start = |arrival: i128, least: u64, steps: &mut Steps| {
+        let own = task.due_by(arrival + deadline).checked_mul(task.c).ok_or(steps.undecided())? - task.last;
+        let base = own.checked_add(wait(arrival)).ok_or(steps.undecided())?;
+        steps.take(loads.len())?;
+        let others = loads.iter().filter(|other| other.id != task.id);
+        let due: Vec<(&Load, u64)> =
+            others.map(|other| (other, other.due_by(arrival + deadline))).filter(|(_, n)| *n > 0).collect();
+        let start = least_fixed_point(base.max(least), loads.len(), steps, |s| {
+            due.iter().try_fold(base, |sum, (other, n)| {
+                sum.checked_add(other.released_by(s).min(*n).checked_mul(other.c)?)
+            })
+        })?;
+        Ok(Tried { arrival, start })
+    };
+    // The last arrival up to `at` at which some n_j rises.
+    let last_rise = |at: i128, steps: &mut Steps| {
+        steps.take(loads.len())?;
+        let rises = loads.iter().map(|load| load.first_deadline() - deadline).zip(loads);
+        let up_to = rises.filter(|(rise, _)| *rise <= at);
+        Ok(up_to.map(|(rise, load)| at - (at - rise) % i128::from(load.t)).max().unwrap_or(first).max(first))
+    };
 
-    // First, the earliest arrival, and for each task the arrival at which its n_j next rises.
-    let mut due: Vec<u64> = loads.iter().map(|load| load.due_by(first + deadline)).collect();
-    let mut next: BinaryHeap<Reverse<(i128, usize)>> = (loads.iter().zip(&due).enumerate())
-        .map(|(j, (load, n))| {
-            let rises = load.first_deadline() + i128::from(*n) * i128::from(load.t) - deadline;
-            Reverse((rises, j))
-        })
-        .collect();
-    let mut due_work: i128 =
-        loads.iter().zip(&due).map(|(load, n)| i128::from(*n) * i128::from(load.c)).sum();
-    let mut worst: Option<Worst> = None;
-    let mut arrival = first;
-    while arrival < i128::from(length) {
-        // Then, its response; skipped where even all of the work that is due would not exceed the worst so far.
-        let wait = blocking.at(arrival + deadline).map_or(0, |(_, wait)| wait);
-        let at_most = i128::from(wait) + due_work - arrival;
-        if worst.as_ref().is_none_or(|worst| at_most > worst.response) {
-            let own = due[i].checked_mul(task.c).ok_or(steps.undecided())? - task.last;
-            let base = own.checked_add(wait).ok_or(steps.undecided())?;
-            let hep = || (0..loads.len()).filter(|&j| j != i && due[j] > 0);
-            let start = least_fixed_point(base, loads.len(), steps, |s| {
-                hep().try_fold(base, |sum, j| {
-                    sum.checked_add(loads[j].released_by(s).min(due[j]).checked_mul(loads[j].c)?)
-                })
-            })?;
-            let response = i128::from(start) + i128::from(task.last) - arrival;
-            if worst.as_ref().is_none_or(|worst| response > worst.response) {
-                worst = Some(Worst { response, arrival, start, due: due.clone() });
-            }
+    // First, the earliest arrival and the last.
+    let response = |tried: Tried| i128::from(tried.start) + i128::from(task.last) - tried.arrival;
+    let earliest = start(first, 0, steps)?;
+    let latest = start(last_rise(i128::from(length) - 1, steps)?, earliest.start, steps)?;
+    let mut worst = if response(latest) > response(earliest) { latest } else { earliest };
+
+    // Then, between two arrivals, halves: what starts by the later one has arrived after the earlier one. That is not
+    // worth a look if it responds in less than the worst, or if it starts no later than the earlier one.
+    let mut between = vec![(earliest, latest)];
+    while let Some((low, high)) = between.pop() {
+        let most = i128::from(high.start) + i128::from(task.last) - (low.arrival + 1);
+        if most < response(worst) || low.start == high.start {
+            continue;
         }
-        // All that rises at the next arrival.
-        let Some(&Reverse((rise, _))) = next.peek() else { break };
-        arrival = rise;
-        while let Some(&Reverse((at, j))) = next.peek()
-            && at == arrival
-        {
-            next.pop();
-            steps.take(1)?;
-            due[j] += 1;
-            due_work += i128::from(loads[j].c);
-            next.push(Reverse((at + i128::from(loads[j].t), j)));
+        let middle = low.arrival + (high.arrival - low.arrival) / 2;
+        let arrival = last_rise(middle, steps)?;
+        let (arrival, done) = if arrival > low.arrival {
+            (arrival, false)
+        } else {
+            // Nothing rises up to the middle.
+            (last_rise(high.arrival - 1, steps)?, true)
+        };
+        if arrival == low.arrival {
+            continue;
         }
+        let tried = start(arrival, low.start, steps)?;
+        if (response(tried), -tried.arrival) > (response(worst), -worst.arrival) {
+            worst = tried;
+        }
+        if !done {
+            between.push((tried, high));
+        }
+        between.push((low, tried));
     }
 
     // Finally, what the worst consists of.
-    let worst = worst.ok_or(steps.undecided())?;
-    let served = |load: &Load, n: u64| load.released_by(worst.start).min(n) * load.c;
-    let others = loads.iter().zip(&worst.due).filter(|(other, n)| other.id != task.id && **n > 0);
-    let job = worst.due[i] - 1;
+    let due = |load: &Load| load.due_by(worst.arrival + deadline);
+    let served = |load: &Load| load.released_by(worst.start).min(due(load)) * load.c;
+    let others = loads.iter().filter(|other| other.id != task.id && due(other) > 0);
+    let job = due(task) - 1;
     let scenario = Scenario {
         task,
         job,
         busy_period: length,
         blocking: blocking.at(worst.arrival + deadline),
-        interference: others.map(|(other, n)| (other.id, served(other, *n))).collect(),
+        interference: others.map(|other| (other.id, served(other))).collect(),
         earlier: job * task.c,
         later: u64::try_from(worst.arrival - first).map_err(|_| steps.undecided())?,
     };

@@ -27,13 +27,9 @@ use std::collections::BinaryHeap;
 /// One answer a task, in the order of the set.
 #[must_use]
 pub fn response_times(set: &TaskSet) -> Vec<Result<Bound, NoBound>> {
-    bounds(&loads(set), super::STEP_LIMIT)
-}
-
-pub(super) fn bounds(loads: &[Load], limit: u64) -> Vec<Result<Bound, NoBound>> {
-    let length = searched(loads, &mut Steps::new(limit));
-    let bound = |i| length.and_then(|length| bound(loads, i, length, &mut Steps::new(limit)));
-    (0..loads.len()).map(bound).collect()
+    let loads = loads(set);
+    let length = searched(&loads, &mut Steps::new(super::STEP_LIMIT));
+    Steps::shared(loads.len(), |i, steps| bound(&loads, i, length?, steps))
 }
 
 /// The part of the busy period in which the worst release lies.

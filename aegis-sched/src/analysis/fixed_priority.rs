@@ -24,11 +24,8 @@ use aegis_core::{Bound, TaskId, TaskSet};
 /// One answer a task, in the order of the set.
 #[must_use]
 pub fn response_times(set: &TaskSet) -> Vec<Result<Bound, NoBound>> {
-    bounds(&loads(set), super::STEP_LIMIT).collect()
-}
-
-pub(super) fn bounds(loads: &[Load], limit: u64) -> impl Iterator<Item = Result<Bound, NoBound>> {
-    (0..loads.len()).map(move |i| bound(loads, i, &mut Steps::new(limit)))
+    let loads = loads(set);
+    Steps::shared(loads.len(), |i, steps| bound(&loads, i, steps))
 }
 
 pub(super) fn bound(loads: &[Load], i: usize, steps: &mut Steps) -> Result<Bound, NoBound> {

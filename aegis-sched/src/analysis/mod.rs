@@ -31,6 +31,9 @@ use core::cmp::Ordering;
 /// Steps that the analysis of one task may take: a fraction of a second.
 pub const STEP_LIMIT: u64 = 1 << 25;
 
+/// Steps that the analysis of all tasks of a set may take together: a few seconds.
+pub const SET_STEP_LIMIT: u64 = 32 * STEP_LIMIT;
+
 /// Whether every task of `set` meets every deadline under the policy of the set, with the bound of each task; else all
 /// the reasons why not, an overload first, then in the order of the set.
 #[must_use]
