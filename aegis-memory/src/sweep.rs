@@ -89,13 +89,14 @@ mod tests {
     use super::*;
     use crate::{Method, Options, csv, plan, validate};
     use aegis_core::{Bytes, Rng};
+    use std::fmt::Write;
 
     /// Greedy passes over 100 000 buffers that overlap took minutes.
     #[test]
     fn too_many_conflicts_for_a_greedy_pass() {
         let mut text = "id,lower,upper,size\n".to_owned();
         for id in 0..12_000 {
-            text += &format!("{id},0,{},{}\n", 1 + id % 7, 1 + id % 5);
+            let _ = writeln!(text, "{id},0,{},{}", 1 + id % 7, 1 + id % 5);
         }
         let problem = csv::parse(&text, None).unwrap();
         let plan = plan(&problem, &Options::default()).unwrap();
@@ -112,7 +113,8 @@ mod tests {
                 let lower = rng.between(0, 40);
                 let upper = lower + rng.between(3, 30);
                 let (size, align) = (rng.between(1, 50), rng.between(1, 9));
-                text += &format!("{id},{lower},{upper},{size},{align},{}-{}\n", lower + 1, lower + 2);
+                let (from, to) = (lower + 1, lower + 2);
+                let _ = writeln!(text, "{id},{lower},{upper},{size},{align},{from}-{to}");
             }
             let problem = csv::parse(&text, None).unwrap();
             let instance = Instance::new(&problem);

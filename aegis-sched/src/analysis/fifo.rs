@@ -73,7 +73,8 @@ pub(super) fn bound(loads: &[Load], i: usize, length: u64, steps: &mut Steps) ->
         if release >= length {
             break;
         }
-        steps.take(1)?;
+        // A heap looks at two entries a level.
+        steps.take(2 * loads.len().ilog2() as usize + 2)?;
         let more = match source {
             None => task.overtaken().checked_mul(task.c),
             Some(j) => {
