@@ -37,7 +37,7 @@ pub enum Remedy {
         at_most: Nanos,
     },
     /// Let the task arrive no more often than this; any shorter period is too short. Its deadline moves with its
-    /// period if the two are equal.
+    /// period if the two are equal; fixed priorities stay as they are, also where they were derived from deadlines.
     LongerPeriod {
         /// The task to slow down.
         task: TaskId,
@@ -66,7 +66,12 @@ impl Remedy {
             Self::LongerPeriod { task, at_least } => {
                 let with_deadline = set.get(task).is_some_and(|task| task.deadline == task.period);
                 let deadline = if with_deadline { " and a deadline" } else { "" };
-                format!("a period{deadline} of {at_least} for {}", name(task))
+                let order = if set.policy() == Policy::FixedPriority {
+                    ", with the priorities as they are"
+                } else {
+                    ""
+                };
+                format!("a period{deadline} of {at_least} for {}{order}", name(task))
             }
             Self::OtherPolicy { policy } => format!("policy {policy}"),
         }
