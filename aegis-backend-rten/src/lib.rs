@@ -3,7 +3,7 @@
 //! **Memory.** Weights are the file's initialisers and constants, as the file stores them; rten keeps `i64` ones in
 //! half of that and `f16` ones in twice. During a run, rten allocates each operator's output from a pool that lives
 //! only for that run, so everything goes back to the system's allocator after each job. It does not say how much that
-//! is, neither beforehand nor afterwards: [`Scratch::Opaque`](aegis_backend::Scratch::Opaque) without a bound.
+//! is, neither beforehand nor afterwards, but it is this program's heap: [`Scratch::Heap`](aegis_backend::Scratch::Heap).
 //!
 //! **Threads.** With [`Binding::threads`](aegis_backend::Binding::threads) a session has that many of its own; without,
 //! all sessions share one pool with a thread for each physical core. Either way an execution runs on the pool's threads

@@ -66,7 +66,7 @@ fn facts_are_those_of_the_file() {
     let shown: Vec<String> = facts.inputs.iter().chain(&facts.outputs).map(ToString::to_string).collect();
     assert_eq!(shown, ["i64[n]", "bool[64]", "f32[n,3]", "i64[n]", "bool[n,3]", "bool[64]"]);
     assert_eq!((facts.weights, facts.segments), (Bytes(60), 1));
-    assert_eq!(facts.scratch, Scratch::Opaque { at_most: None });
+    assert_eq!(facts.scratch, Scratch::Heap);
 }
 
 #[test]
