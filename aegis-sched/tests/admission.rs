@@ -250,7 +250,14 @@ fn remedies_for_the_blocked_pair() {
     let set = named(Policy::Edf, &[A, B, C]);
     let found = remedies(&set, &admit(&set));
     let says: Vec<String> = found.iter().map(|remedy| remedy.sentence(&set)).collect();
-    assert_eq!(says, ["`C` in 2 segments", "no segment of `C` longer than 15.000001 ms"]);
+    assert_eq!(
+        says,
+        [
+            "`C` in 2 segments",
+            "no segment of `C` longer than 15.000001 ms",
+            "a deadline of 64.999999 ms for `B`"
+        ]
+    );
     assert!(remedies(&named(Policy::Edf, &[A, B]), &admit(&named(Policy::Edf, &[A, B]))).is_empty());
 }
 
@@ -282,6 +289,9 @@ fn apply(set: &TaskSet, remedy: Remedy) -> TaskSet {
             Remedy::ShorterSegments { task: id, at_most } if id.index() == i => {
                 task.segments = now.segments.iter().map(|segment| *segment.min(&at_most)).collect();
             }
+            Remedy::LaterDeadline { task: id, at_least } if id.index() == i => {
+                task.deadline = Some(at_least);
+            }
             Remedy::LongerPeriod { task: id, at_least } if id.index() == i => {
                 task.period = at_least;
                 if now.deadline == now.period {
@@ -307,6 +317,9 @@ fn weaken(remedy: Remedy, set: &TaskSet) -> Option<Remedy> {
         Remedy::ShorterSegments { task, at_most } => {
             Some(Remedy::ShorterSegments { task, at_most: at_most + Nanos(1) })
         }
+        Remedy::LaterDeadline { task, at_least } => {
+            Some(Remedy::LaterDeadline { task, at_least: at_least - Nanos(1) })
+        }
         Remedy::LongerPeriod { task, at_least } => {
             Some(Remedy::LongerPeriod { task, at_least: at_least - Nanos(1) })
         }
@@ -318,7 +331,7 @@ fn weaken(remedy: Remedy, set: &TaskSet) -> Option<Remedy> {
 fn every_remedy_fits_and_no_weaker_one_does() {
     let seed = 22;
     let mut rng = Rng::new(seed);
-    let mut kinds = [0; 4];
+    let mut kinds = [0; 5];
     for k in 0..300 {
         let n = rng.between(2, 6);
         let mut rows = random(&mut rng, n);
@@ -351,7 +364,8 @@ fn every_remedy_fits_and_no_weaker_one_does() {
                     Remedy::Split { .. } => 0,
                     Remedy::ShorterSegments { .. } => 1,
                     Remedy::LongerPeriod { .. } => 2,
-                    _ => 3,
+                    Remedy::LaterDeadline { .. } => 3,
+                    _ => 4,
                 }] += 1;
             }
         }

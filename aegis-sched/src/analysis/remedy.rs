@@ -13,7 +13,7 @@ use core::cmp::Ordering;
 const MOST_SUSPECTS: usize = 4;
 /// Most segments into which a task is split.
 const MOST_SEGMENTS: u64 = 64;
-/// A period that would have to grow by more than this factor is no remedy.
+/// A period or deadline that would have to grow by more than this factor is no remedy.
 const LONGEST_STRETCH: u64 = 1024;
 /// Steps for all remedies together: about as much as the analysis of two tasks may take.
 const STEP_LIMIT: u64 = 2 * super::STEP_LIMIT;
@@ -42,6 +42,13 @@ pub enum Remedy {
         /// The task to slow down.
         task: TaskId,
         /// The shortest period that fits.
+        at_least: Nanos,
+    },
+    /// Give the jobs of the task this relative deadline; any earlier one is missed. Fixed priorities stay as they are.
+    LaterDeadline {
+        /// The task that may take longer.
+        task: TaskId,
+        /// The earliest deadline that fits.
         at_least: Nanos,
     },
     /// Schedule the same set by another policy.
@@ -73,6 +80,7 @@ impl Remedy {
                 };
                 format!("a period{deadline} of {at_least} for {}{order}", name(task))
             }
+            Self::LaterDeadline { task, at_least } => format!("a deadline of {at_least} for {}", name(task)),
             Self::OtherPolicy { policy } => format!("policy {policy}"),
         }
     }
@@ -82,7 +90,7 @@ impl Remedy {
 /// these kinds is found within the limit of steps.
 ///
 /// Considered are the tasks that block others past their deadlines (without any, the task with the largest share of
-/// time), the periods of the tasks that miss, and the other policies.
+/// time), the deadlines and periods of the tasks that miss, and the other policies.
 #[must_use]
 pub fn remedies(set: &TaskSet, verdict: &Verdict) -> Vec<Remedy> {
     if verdict.admitted() {
@@ -138,6 +146,9 @@ impl Search<'_> {
             }
         }
         for &task in &to_slow {
+            if let Some(at_least) = self.later(task)? {
+                self.found.push(Remedy::LaterDeadline { task, at_least });
+            }
             if let Some(at_least) = self.slower(task)? {
                 self.found.push(Remedy::LongerPeriod { task, at_least });
             }
@@ -181,18 +192,34 @@ impl Search<'_> {
     /// The shortest period that fits.
     fn slower(&mut self, task: TaskId) -> Result<Option<Nanos>, NoBound> {
         let now = &self.set.tasks()[task.index()];
-        let mut fits = |period: u64| {
-            let deadline = if now.deadline == now.period { Nanos(period) } else { now.deadline };
-            self.fits_with(task, now.segments.clone(), Nanos(period), deadline)
-        };
-        let most = now.period.0.saturating_mul(LONGEST_STRETCH).min(LONGEST);
-        if !fits(most)? {
+        self.stretched(now.period, |search, period| {
+            let deadline = if now.deadline == now.period { period } else { now.deadline };
+            search.fits_with(task, now.segments.clone(), period, deadline)
+        })
+    }
+
+    /// The earliest deadline that fits.
+    fn later(&mut self, task: TaskId) -> Result<Option<Nanos>, NoBound> {
+        let now = &self.set.tasks()[task.index()];
+        self.stretched(now.deadline, |search, deadline| {
+            search.fits_with(task, now.segments.clone(), now.period, deadline)
+        })
+    }
+
+    /// The shortest time above `now`, which does not fit, that does.
+    fn stretched(
+        &mut self,
+        now: Nanos,
+        fits: impl Fn(&mut Self, Nanos) -> Result<bool, NoBound>,
+    ) -> Result<Option<Nanos>, NoBound> {
+        let most = now.0.saturating_mul(LONGEST_STRETCH).min(LONGEST);
+        if !fits(self, Nanos(most))? {
             return Ok(None);
         }
-        let (mut too_short, mut fitting) = (now.period.0, most);
+        let (mut too_short, mut fitting) = (now.0, most);
         while fitting - too_short > 1 {
             let middle = too_short + (fitting - too_short) / 2;
-            *(if fits(middle)? { &mut fitting } else { &mut too_short }) = middle;
+            *(if fits(self, Nanos(middle))? { &mut fitting } else { &mut too_short }) = middle;
         }
         Ok(Some(Nanos(fitting)))
     }
