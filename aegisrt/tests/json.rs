@@ -117,8 +117,11 @@ fn plan_of_buffers() {
     assert!(text.stderr.contains("150 B"), "{text:?}");
 
     assert_eq!(folder.json("plan --buffers b.csv --capacity 150", 0)["capacity_bytes"], 150);
-    let refusal = &folder.json("plan --buffers b.csv --capacity 149", 3)["refusal"];
-    assert_eq!(refusal["code"], "OVER_CAPACITY");
+    let refused = folder.json("plan --buffers b.csv --capacity 149", 3);
+    assert_eq!((&refused["peak_bytes"], &refused["capacity_bytes"]), (&150.into(), &149.into()));
+    assert_eq!(refused["lower_bound_bytes"], 150);
+    let refusal = &refused["refusal"];
+    assert_eq!((&refusal["code"], &refusal["impossible"]), (&"OVER_CAPACITY".into(), &true.into()));
     let message = refusal["message"].as_str().unwrap();
     assert!(message.contains("150 B") && message.contains("149 B"), "{message}");
     let people = folder.aegis("plan --buffers b.csv --capacity 0.1KiB");

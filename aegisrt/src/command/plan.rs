@@ -84,7 +84,17 @@ fn misplaced(path: &Path, text: &str, error: &csv::CsvError) -> SourceError {
 }
 
 fn refusal(error: &PlanError) -> Value {
-    json!({ "schema_version": 1, "refusal": { "code": "OVER_CAPACITY", "message": error.to_string() } })
+    let mut value = json!({
+        "schema_version": 1,
+        "refusal": { "code": "OVER_CAPACITY", "message": error.to_string() },
+    });
+    if let PlanError::OverCapacity { peak, capacity, bound, impossible } = error {
+        value["peak_bytes"] = peak.0.into();
+        value["lower_bound_bytes"] = bound.bytes.0.into();
+        value["capacity_bytes"] = capacity.0.into();
+        value["refusal"]["impossible"] = (*impossible).into();
+    }
+    value
 }
 
 fn system(path: &Path, output: &Output) -> Result<u8, Error> {
