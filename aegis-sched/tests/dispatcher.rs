@@ -3,18 +3,15 @@
 mod counting;
 
 use aegis_core::{
-    Action, Blame, Decision, Event, Fault, FaultCode, JobId, MonotonicClock, Nanos, Overheads, Policy,
+    Action, Blame, Clock, Decision, Event, Fault, FaultCode, JobId, MonotonicClock, Nanos, Overheads, Policy,
     TaskDraft, TaskSet, Usable, Why,
 };
 use aegis_sched::dispatcher::{Executor, Law, Run, run};
 use aegis_sched::replay::{RecordedStep, replay};
 use aegis_trace::{Body, Record, Tap, recorder};
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::cell::Cell;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
-
-/// The tests of this file take turns, so that one does not count the allocations of another.
-static TURN: Mutex<()> = Mutex::new(());
 
 /// Takes `takes` for every segment and fails every `fail_every`-th job.
 struct Stub {
@@ -70,13 +67,22 @@ fn set(tasks: &[(&str, u64)], segments: usize) -> TaskSet {
 
 /// Runs for `millis` and returns the executor, the dispatcher's records and the worker's.
 fn ran(set: &TaskSet, laws: &[Law], millis: u64, stub: Stub) -> (Stub, Vec<Record>, Vec<Record>) {
-    let clock = MonotonicClock::start();
+    ran_by(&MonotonicClock::start(), set, laws, millis, stub)
+}
+
+fn ran_by(
+    clock: &impl Clock,
+    set: &TaskSet,
+    laws: &[Law],
+    millis: u64,
+    stub: Stub,
+) -> (Stub, Vec<Record>, Vec<Record>) {
     let (first, first_tap) = recorder(1 << 16);
     let (second, second_tap) = recorder(1 << 16);
     let stop = AtomicBool::new(false);
     let until = Nanos::from_millis(millis);
     let (stub, first, second) =
-        run(&Run { set, laws, until, seed: 1, stop: &stop }, &clock, stub, first, second);
+        run(&Run { set, laws, until, seed: 1, stop: &stop }, clock, stub, first, second);
     assert_eq!(first.dropped() + second.dropped(), 0);
     let all = |mut tap: Tap| std::iter::from_fn(move || tap.take()).map(|t| t.record).collect();
     (stub, all(first_tap), all(second_tap))
@@ -96,7 +102,6 @@ fn steps(records: &[Record]) -> Vec<(Nanos, Event, Decision)> {
 
 #[test]
 fn one_at_a_time_recorded_and_replayable() {
-    let _turn = TURN.lock();
     let set = set(&[("fast", 5), ("slow", 20)], 2);
     let (stub, dispatcher, worker) =
         ran(&set, &[law(50), law(50)], 300, Stub::new(Duration::from_millis(1), 0));
@@ -136,7 +141,6 @@ fn one_at_a_time_recorded_and_replayable() {
 
 #[test]
 fn faults_and_overruns_are_recorded_and_the_others_go_on() {
-    let _turn = TURN.lock();
     let set = set(&[("a", 4)], 1);
     let stub = Stub { budget: Nanos::from_micros(500), ..Stub::new(Duration::from_millis(1), 3) };
     let (stub, dispatcher, worker) = ran(&set, &[law(50)], 120, stub);
@@ -157,7 +161,6 @@ fn faults_and_overruns_are_recorded_and_the_others_go_on() {
 
 #[test]
 fn a_full_queue_refuses_by_name() {
-    let _turn = TURN.lock();
     let set = set(&[("a", 1)], 1);
     let (stub, dispatcher, _) = ran(&set, &[law(2)], 60, Stub::new(Duration::from_millis(5), 0));
     let steps = steps(&dispatcher);
@@ -168,23 +171,49 @@ fn a_full_queue_refuses_by_name() {
     assert_eq!(stub.executed + refused, released);
 }
 
+/// A clock that remembers how often the dispatcher's thread had called the allocator when it asked for the time.
+struct Watching {
+    clock: MonotonicClock,
+    asked: AtomicU64,
+    early: AtomicU64,
+    late: AtomicU64,
+}
+
+thread_local! {
+    static DISPATCHER: Cell<bool> = const { Cell::new(false) };
+}
+
+impl Clock for Watching {
+    fn now(&self) -> Nanos {
+        if DISPATCHER.get() {
+            let calls = counting::calls();
+            if self.asked.fetch_add(1, Ordering::Relaxed) == 20 {
+                self.early.store(calls, Ordering::Relaxed);
+            }
+            self.late.store(calls, Ordering::Relaxed);
+        }
+        self.clock.now()
+    }
+}
+
 #[test]
 fn dispatching_allocates_nothing() {
-    let _turn = TURN.lock();
     let set = set(&[("a", 1), ("b", 2), ("c", 5)], 1);
-    let (stub, _, _) = ran(&set, &[law(400); 3], 400, Stub::new(Duration::from_micros(100), 7));
+    let zero = || AtomicU64::new(0);
+    let clock = Watching { clock: MonotonicClock::start(), asked: zero(), early: zero(), late: zero() };
+    DISPATCHER.set(true);
+    let (stub, _, _) = ran_by(&clock, &set, &[law(400); 3], 400, Stub::new(Duration::from_micros(100), 7));
+    DISPATCHER.set(false);
     assert!(stub.executed >= 600, "{}", stub.executed);
-    assert_eq!(
-        stub.calls_at_last - stub.calls_at_tenth,
-        0,
-        "calls of the allocator in {} jobs",
-        stub.executed
-    );
+    assert_eq!(stub.calls_at_last - stub.calls_at_tenth, 0, "by the worker in {} jobs", stub.executed);
+    assert!(clock.asked.load(Ordering::Relaxed) > 600);
+    let (early, late) = (clock.early.load(Ordering::Relaxed), clock.late.load(Ordering::Relaxed));
+    assert!(early > 0, "setting up allocates, and is counted");
+    assert_eq!(late - early, 0, "by the dispatcher in {} jobs", stub.executed);
 }
 
 #[test]
 fn stopping_early_finishes_what_was_released() {
-    let _turn = TURN.lock();
     let set = set(&[("a", 5)], 1);
     let clock = MonotonicClock::start();
     let (first, mut tap) = recorder(1 << 12);
