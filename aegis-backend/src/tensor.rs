@@ -1,6 +1,6 @@
 //! An owned tensor, for callers that have no buffer of their own, and one job run with such tensors.
 use crate::{BackendError, DType, Io, Session, Stream, TensorFacts, TensorMut, TensorRef};
-use aegis_core::Rng;
+use aegis_core::{Bytes, Rng};
 
 /// Alignment of the data: a cache line, and enough for every vector instruction in use.
 const ALIGN: usize = 64;
@@ -16,6 +16,9 @@ pub struct TensorBuf {
 }
 
 impl TensorBuf {
+    /// Every tensor's data begins at a multiple of this.
+    pub const ALIGN: Bytes = Bytes(ALIGN as u64);
+
     /// All zeros; `None` when the machine cannot give that much memory.
     #[must_use]
     pub fn zeroed(dtype: DType, shape: &[u64]) -> Option<Self> {
@@ -32,6 +35,13 @@ impl TensorBuf {
     #[must_use]
     pub fn for_facts(facts: &TensorFacts) -> Option<Self> {
         Self::zeroed(facts.dtype, &facts.concrete_shape())
+    }
+
+    /// The bytes that [`for_facts`](Self::for_facts) takes, the room for alignment included; `None` when they do not fit 64
+    /// bits.
+    #[must_use]
+    pub fn footprint(facts: &TensorFacts) -> Option<Bytes> {
+        facts.bytes()?.checked_add(Self::ALIGN)
     }
 
     /// Fills it with values that suit a model's input: floats in `[-1, 1)`, bytes of the whole range, 0 and 1 for wider
@@ -140,6 +150,7 @@ pub fn run_job(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Dim;
 
     #[test]
     fn data_is_aligned_and_a_clone_has_its_own() {
@@ -151,6 +162,30 @@ mod tests {
             assert_eq!(a.data().as_ptr() as usize % ALIGN, 0);
             assert_eq!(b.data().as_ptr() as usize % ALIGN, 0);
             assert_eq!(a.data().len() as u64, len);
+        }
+    }
+
+    #[test]
+    fn data_is_zeroed_as_long_as_the_tensor_and_stays_where_it_is() {
+        for n in [0, 1, 63, 64, 65, 1000, 100_000] {
+            let facts = TensorFacts { name: "x".into(), dtype: DType::F32, shape: vec![Dim::Fixed(n)] };
+            let mut tensor = TensorBuf::for_facts(&facts).unwrap();
+            assert_eq!(tensor.data().len() as u64, 4 * n);
+            assert!(tensor.data().as_ptr().addr().is_multiple_of(64));
+            assert!(tensor.data().iter().all(|b| *b == 0));
+            let address = tensor.data_mut().as_ptr().addr();
+            let moved = Box::new(tensor);
+            assert_eq!(moved.data().as_ptr().addr(), address);
+            assert_eq!(TensorBuf::footprint(&facts).unwrap().0, moved.storage.len() as u64);
+        }
+    }
+
+    #[test]
+    fn facts_that_fit_no_memory_are_answered() {
+        for shape in [vec![u64::MAX], vec![1 << 60], vec![1 << 40, 1 << 40]] {
+            let shape = shape.into_iter().map(Dim::Fixed).collect();
+            let facts = TensorFacts { name: "x".into(), dtype: DType::F32, shape };
+            assert!(TensorBuf::for_facts(&facts).is_none(), "{facts}");
         }
     }
 

@@ -1,7 +1,6 @@
 //! What a model holds, from its facts: for its budget, and for the memory planner.
 use crate::ContextError;
-use crate::buffer::{ALIGN, TensorBuffer};
-use aegis_backend::{ModelFacts, Scratch};
+use aegis_backend::{ModelFacts, Scratch, TensorBuf};
 use aegis_core::{Budget, Budgeted, Bytes, PartitionId};
 use aegis_memory::{ModelMemory, ModelScratch, Options, StepLife, plan_system};
 
@@ -78,8 +77,11 @@ pub fn account(name: &str, facts: &ModelFacts) -> Result<Accounting, ContextErro
 /// [`ContextError::TooLarge`] when its inputs and outputs do not fit 64 bits.
 pub fn memory_of(name: &str, facts: &ModelFacts) -> Result<ModelMemory, ContextError> {
     let tensors = facts.inputs.iter().chain(&facts.outputs);
-    let io = tensors.map(TensorBuffer::footprint).try_fold(Bytes::ZERO, |sum, bytes| sum.checked_add(bytes?));
-    let align = if let Scratch::Placeable { align, .. } = facts.scratch { align.max(ALIGN) } else { ALIGN };
+    let io = tensors.map(TensorBuf::footprint).try_fold(Bytes::ZERO, |sum, bytes| sum.checked_add(bytes?));
+    let align = match facts.scratch {
+        Scratch::Placeable { align, .. } => align.max(TensorBuf::ALIGN),
+        _ => TensorBuf::ALIGN,
+    };
     let scratch = match &facts.scratch {
         Scratch::None => ModelScratch::Block(Bytes::ZERO),
         Scratch::Placeable { bytes, .. } | Scratch::Opaque { at_most: Some(bytes) } => {

@@ -1,14 +1,11 @@
 //! One model's session with its buffers, its budget and the boundary that its faults do not cross.
-use crate::buffer::TensorBuffer;
 use crate::{Accounting, ContextError, account};
 use aegis_backend::{
-    BackendError, Binding, DType, Io, Model, ModelFacts, Progress, SegmentIndex, Session, Stream,
-    TensorFacts, TensorMut, TensorRef,
+    BackendError, Binding, DType, Io, Model, ModelFacts, Progress, SegmentIndex, Session, Stream, TensorBuf,
+    TensorFacts, TensorMut, TensorRef, catch,
 };
 use aegis_core::{Blame, Budget, Budgeted, Fault, FaultCode, Nanos, Usable};
-use std::any::Any;
 use std::fmt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// The most inputs, and the most outputs, that a model may have. A run lists them on the stack.
 pub const MOST_TENSORS: usize = 256;
@@ -18,8 +15,8 @@ pub struct ExecutionContext {
     name: String,
     /// Dropped before the buffers that a device may still be reading; `None` once it was closed.
     session: Option<Box<dyn Session>>,
-    inputs: Vec<TensorBuffer>,
-    outputs: Vec<TensorBuffer>,
+    inputs: Vec<TensorBuf>,
+    outputs: Vec<TensorBuf>,
     model: Box<dyn Model>,
     budget: Budget,
     accounting: Accounting,
@@ -103,7 +100,7 @@ impl ExecutionContext {
     pub fn input_mut(&mut self, index: usize) -> Result<&mut [u8], ContextError> {
         let tensors = self.inputs.len();
         match self.inputs.get_mut(index) {
-            Some(buffer) => Ok(buffer.bytes_mut()),
+            Some(buffer) => Ok(buffer.data_mut()),
             None => {
                 Err(ContextError::NoSuchTensor { name: self.name.clone(), which: "input", index, tensors })
             }
@@ -127,7 +124,7 @@ impl ExecutionContext {
     /// Writes `byte` over all inputs.
     pub fn fill_inputs(&mut self, byte: u8) {
         for input in &mut self.inputs {
-            input.bytes_mut().fill(byte);
+            input.data_mut().fill(byte);
         }
     }
 
@@ -137,7 +134,7 @@ impl ExecutionContext {
     /// [`ContextError::NoSuchTensor`].
     pub fn output(&self, index: usize) -> Result<&[u8], ContextError> {
         match self.outputs.get(index) {
-            Some(buffer) => Ok(buffer.bytes()),
+            Some(buffer) => Ok(buffer.data()),
             None => Err(ContextError::NoSuchTensor {
                 name: self.name.clone(),
                 which: "output",
@@ -179,12 +176,12 @@ impl ExecutionContext {
         let (given_inputs, given_outputs) = (inputs.len(), outputs.len());
         let mut inputs = inputs.iter();
         let inputs: [TensorRef<'_>; N] = std::array::from_fn(|_| match inputs.next() {
-            Some(buffer) => buffer.view(),
+            Some(buffer) => buffer.input(),
             None => TensorRef { dtype: DType::U8, shape: &[], data: &[] },
         });
         let mut outputs = outputs.iter_mut();
         let mut outputs: [TensorMut<'_>; N] = std::array::from_fn(|_| match outputs.next() {
-            Some(buffer) => buffer.view_mut(),
+            Some(buffer) => buffer.output(),
             None => TensorMut { dtype: DType::U8, shape: &[], data: &mut [] },
         });
         let io = Io { inputs: &inputs[..given_inputs], outputs: &mut outputs[..given_outputs] };
@@ -236,13 +233,13 @@ impl Drop for ExecutionContext {
 }
 
 /// Takes the buffers of all inputs or outputs.
-fn take(name: &str, which: &'static str, facts: &[TensorFacts]) -> Result<Vec<TensorBuffer>, ContextError> {
+fn take(name: &str, which: &'static str, facts: &[TensorFacts]) -> Result<Vec<TensorBuf>, ContextError> {
     let (name, tensors, most) = (|| name.to_owned(), facts.len(), MOST_TENSORS);
     if tensors > most {
         return Err(ContextError::TooManyTensors { name: name(), which, tensors, most });
     }
     let buffers = facts.iter().enumerate().map(|(index, facts)| {
-        TensorBuffer::zeroed(facts).ok_or_else(|| ContextError::OutOfMemory { name: name(), which, index })
+        TensorBuf::for_facts(facts).ok_or_else(|| ContextError::OutOfMemory { name: name(), which, index })
     });
     buffers.collect()
 }
@@ -254,18 +251,9 @@ fn guarded<T>(
     during: &'static str,
     call: impl FnOnce() -> Result<T, BackendError>,
 ) -> Result<T, ContextError> {
-    match catch_unwind(AssertUnwindSafe(call)) {
+    match catch(call) {
         Ok(Ok(value)) => Ok(value),
         Ok(Err(source)) => Err(ContextError::Backend { name: name.to_owned(), source }),
-        Err(payload) => {
-            let message = message(payload.as_ref());
-            Err(ContextError::Panicked { name: name.to_owned(), during, message })
-        }
+        Err(message) => Err(ContextError::Panicked { name: name.to_owned(), during, message }),
     }
-}
-
-fn message(payload: &(dyn Any + Send)) -> String {
-    let text =
-        payload.downcast_ref::<&str>().copied().or(payload.downcast_ref::<String>().map(String::as_str));
-    text.unwrap_or("it gave no message").to_owned()
 }

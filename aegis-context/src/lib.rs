@@ -11,11 +11,9 @@
 #![forbid(unsafe_code)]
 
 mod accounting;
-mod buffer;
 mod context;
 mod error;
 
 pub use accounting::{Accounting, account, memory_of};
-pub use buffer::ALIGN;
 pub use context::{ExecutionContext, MOST_TENSORS};
 pub use error::ContextError;

@@ -15,6 +15,9 @@ use std::path::Path;
 use std::sync::atomic::AtomicBool;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+/// What writes traces.
+pub(crate) const PROGRAM: &str = concat!("aegis ", env!("CARGO_PKG_VERSION"));
+
 /// Records that a ring holds. A run writes at most four a job to each of its two rings and the collector empties them
 /// every few milliseconds, so this bridges a stall of seconds at a thousand jobs a second.
 const RING: usize = 1 << 14;
@@ -97,8 +100,8 @@ pub fn execute(
     let header = Header {
         created_unix_ns: unix_now(),
         clock: "monotonic".to_owned(),
-        program: concat!("aegis ", env!("CARGO_PKG_VERSION")).to_owned(),
-        spec_digest: blake3::hash(file.text.as_bytes()).to_hex().to_string(),
+        program: PROGRAM.to_owned(),
+        spec_digest: file.digest(),
         seed: Some(options.seed),
         set: grounds.set.clone(),
         queues: laws.iter().map(|law| law.queue).collect(),

@@ -4,7 +4,7 @@ use crate::execute::run_job;
 use crate::load::{self, Loaded};
 use crate::profiles::{Condition, Profiles, Stored, host};
 use crate::{Error, SystemFile};
-use aegis_core::{Clock, MonotonicClock, Nanos, Rng};
+use aegis_core::{Clock, MonotonicClock, Nanos, Rng, TaskSpec};
 use aegis_sched::profile::{Certificate, samples_needed};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -65,9 +65,8 @@ pub fn known(
 ) -> Result<Option<Vec<Wcet>>, Error> {
     let mut wcets = Vec::new();
     for (task, condition) in file.spec.tasks().iter().zip(conditions) {
-        if let Some(stated) = task.wcet {
-            let charged = task.budget.compute.unwrap_or(stated);
-            wcets.push(Wcet { charged, evidence: Evidence::Stated });
+        if let Some(wcet) = stated(task) {
+            wcets.push(wcet);
             continue;
         }
         let Some(profile) = stored.matching(&task.name, condition) else { return Ok(None) };
@@ -78,6 +77,12 @@ pub fn known(
         wcets.push(from_samples(file, &task.name, task.budget.compute, profile)?);
     }
     Ok(Some(wcets))
+}
+
+/// What is charged for a task whose WCET the file states.
+fn stated(task: &TaskSpec) -> Option<Wcet> {
+    let charged = task.budget.compute.or(task.wcet)?;
+    task.wcet.map(|_| Wcet { charged, evidence: Evidence::Stated })
 }
 
 fn from_samples(
@@ -145,11 +150,8 @@ pub fn wcets(
     seed: u64,
     progress: &mut impl FnMut(Progress),
 ) -> Result<Vec<Wcet>, Error> {
-    if file.spec.tasks().iter().all(|t| t.wcet.is_some()) {
-        let none = Profiles::default();
-        return Ok(
-            known(file, &none, &vec![Condition::default(); file.spec.tasks().len()])?.unwrap_or_default()
-        );
+    if let Some(wcets) = file.spec.tasks().iter().map(stated).collect() {
+        return Ok(wcets);
     }
     let conditions = conditions(file, backends, seed)?;
     let mut stored = Profiles::open(&file.path);

@@ -50,6 +50,12 @@ impl SystemFile {
         }
     }
 
+    /// BLAKE3 of the text, in hexadecimal: names the specification in traces.
+    #[must_use]
+    pub fn digest(&self) -> String {
+        blake3::hash(self.text.as_bytes()).to_hex().to_string()
+    }
+
     /// The folder that relative paths count from.
     #[must_use]
     pub fn folder(&self) -> &Path {

@@ -1,6 +1,7 @@
 //! `aegis simulate`: the scheduler in virtual time, admitted or not.
 use super::{NOT_ADMITTED, admit};
 use crate::cli::{ExecutionArg, SimulateArgs};
+use crate::execute::PROGRAM;
 use crate::output::{Output, table};
 use crate::{Error, SystemFile};
 use aegis_core::{Nanos, TaskSet};
@@ -45,9 +46,8 @@ pub(crate) fn run(args: &SimulateArgs, output: &Output) -> Result<u8, Error> {
         let header = Header {
             created_unix_ns: 0,
             clock: "virtual".to_owned(),
-            program: concat!("aegis ", env!("CARGO_PKG_VERSION")).to_owned(),
-            spec_digest: file
-                .map_or_else(String::new, |f| blake3::hash(f.text.as_bytes()).to_hex().to_string()),
+            program: PROGRAM.to_owned(),
+            spec_digest: file.map_or_else(String::new, |f| f.digest()),
             seed: Some(seed),
             set: set.clone(),
             queues,
