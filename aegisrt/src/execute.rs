@@ -10,7 +10,7 @@ use aegis_core::{
 };
 use aegis_memory::{RegionKind, SystemPlan};
 use aegis_sched::dispatcher::{self, Executor, Law, Run};
-use aegis_trace::{Body, Collector, Header, ModelNote, Purpose, recorder};
+use aegis_trace::{Body, Collector, Header, ModelNote, Purpose, Record, recorder, write_file};
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -89,29 +89,12 @@ pub fn execute(
     let tasks = file.spec.tasks();
     let laws: Vec<Law> =
         tasks.iter().map(|t| Law { offset: t.offset, sporadic: t.sporadic, queue: t.queue }).collect();
-    let notes = loaded.iter().map(|m| ModelNote {
-        task: m.task.clone(),
-        backend: m.backend.to_owned(),
-        version: m.runtime.clone(),
-        digest: m.digest.to_string(),
-        file: m.file.display().to_string(),
-    });
     let clock = MonotonicClock::start();
-    let header = Header {
-        created_unix_ns: unix_now(),
-        clock: "monotonic".to_owned(),
-        program: PROGRAM.to_owned(),
-        spec_digest: file.digest(),
-        seed: Some(options.seed),
-        set: grounds.set.clone(),
-        queues: laws.iter().map(|law| law.queue).collect(),
-        models: notes.collect(),
-        host: crate::profiles::host(),
-    };
+    let header = header(file, &loaded, grounds.set, options.seed);
     let (mut first, first_tap) = recorder(RING);
     let (second, second_tap) = recorder(RING);
     let collector = Collector::create(options.trace, &header, vec![first_tap, second_tap])?;
-    for body in preamble(&loaded, grounds) {
+    for body in preamble(&loaded, grounds.wcets, grounds.verdict, Some(grounds.plan)) {
         first.record(clock.now(), body);
     }
     let contexts = Contexts {
@@ -136,12 +119,53 @@ pub fn execute(
     Ok(totals)
 }
 
+/// Writes a trace that says what was loaded and profiled and why the system was rejected, so that a decision against a
+/// run is on record like every other.
+///
+/// # Errors
+/// [`Error::Trace`] if it cannot be written.
+pub fn record_rejection(
+    file: &SystemFile,
+    loaded: &[Loaded],
+    set: &TaskSet,
+    wcets: &[Wcet],
+    verdict: &Verdict,
+    trace: &Path,
+    seed: u64,
+) -> Result<(), Error> {
+    let bodies = preamble(loaded, wcets, verdict, None);
+    let records = bodies.into_iter().map(|body| Record { at: Nanos::ZERO, body });
+    write_file(trace, &header(file, loaded, set, seed), records)?;
+    Ok(())
+}
+
+fn header(file: &SystemFile, loaded: &[Loaded], set: &TaskSet, seed: u64) -> Header {
+    let notes = loaded.iter().map(|m| ModelNote {
+        task: m.task.clone(),
+        backend: m.backend.to_owned(),
+        version: m.runtime.clone(),
+        digest: m.digest.to_string(),
+        file: m.file.display().to_string(),
+    });
+    Header {
+        created_unix_ns: unix_now(),
+        clock: "monotonic".to_owned(),
+        program: PROGRAM.to_owned(),
+        spec_digest: file.digest(),
+        seed: Some(seed),
+        set: set.clone(),
+        queues: file.spec.tasks().iter().map(|t| t.queue).collect(),
+        models: notes.collect(),
+        host: crate::profiles::host(),
+    }
+}
+
 fn unix_now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| Nanos::from_std(d).0)
 }
 
 /// What was decided before the run, in the order in which it was decided.
-fn preamble(loaded: &[Loaded], grounds: &Grounds<'_>) -> Vec<Body> {
+fn preamble(loaded: &[Loaded], wcets: &[Wcet], verdict: &Verdict, plan: Option<&SystemPlan>) -> Vec<Body> {
     let mut bodies = Vec::new();
     for (i, model) in loaded.iter().enumerate() {
         bodies.push(Body::Loaded {
@@ -152,20 +176,20 @@ fn preamble(loaded: &[Loaded], grounds: &Grounds<'_>) -> Vec<Body> {
             took: model.took,
         });
     }
-    for (i, wcet) in grounds.wcets.iter().enumerate() {
+    for (i, wcet) in wcets.iter().enumerate() {
         let runs = match &wcet.evidence {
             crate::measure::Evidence::Stated => 0,
             crate::measure::Evidence::Measured(certificate) => certificate.n,
         };
         bodies.push(Body::Profiled { task: TaskId::from(i), wcet: wcet.charged, runs });
     }
-    for task in &grounds.verdict.tasks {
+    for task in verdict.tasks.iter().filter(|_| verdict.admitted()) {
         if let Some(bound) = &task.bound {
             bodies.push(Body::Admitted { task: task.task, wcrt: bound.wcrt, deadline: task.deadline });
         }
     }
-    bodies.extend(grounds.verdict.rejections.iter().copied().map(Body::Rejected));
-    for region in &grounds.plan.regions {
+    bodies.extend(verdict.rejections.iter().copied().map(Body::Rejected));
+    for region in plan.iter().flat_map(|plan| &plan.regions) {
         let purpose = match region.kind {
             RegionKind::Weights => Purpose::Weights,
             RegionKind::Io => Purpose::Io,

@@ -1,6 +1,6 @@
 //! The whole job for programs: one builder from a system file to a finished, traced run.
 use crate::backends::Backends;
-use crate::execute::{Grounds, RunOptions, execute};
+use crate::execute::{Grounds, RunOptions, execute, record_rejection};
 use crate::load::load;
 use crate::measure::{Wcet, wcets};
 use crate::memory::plan_memory;
@@ -137,11 +137,12 @@ impl Runtime {
         let wcets = wcets(&file, &mut self.backends, Some(&mut loaded), self.seed, &mut |_| {})?;
         let set = task_set(&file, &wcets)?;
         let verdict = admit(&set);
+        let trace_path = self.trace.unwrap_or_else(|| trace_path(&file.path));
         if !verdict.admitted() {
+            record_rejection(&file, &loaded, &set, &wcets, &verdict, &trace_path, self.seed)?;
             return Err(Error::NotAdmitted { set: Box::new(set), verdict: Box::new(verdict) });
         }
         let plan = plan_memory(&file, &loaded)?;
-        let trace_path = self.trace.unwrap_or_else(|| trace_path(&file.path));
         let grounds = Grounds { set: &set, wcets: &wcets, verdict: &verdict, plan: &plan };
         let options =
             RunOptions { duration: self.duration, trace: &trace_path, seed: self.seed, stop: &self.stop };

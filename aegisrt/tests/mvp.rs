@@ -119,3 +119,19 @@ fn the_admitted_example_runs() {
     assert!([0, 3].contains(&answer.code), "{answer:?}");
     assert_eq!(answer.json()["tasks"].as_array().map(Vec::len), Some(2), "{answer:?}");
 }
+
+/// A run that is refused is a decision, and decisions are on record with their reasons.
+#[test]
+fn a_rejected_run_leaves_its_reasons_in_a_trace() {
+    let folder = Folder::with("system.toml", std::fs::read(examples().join("mvp.toml")).unwrap());
+    assert_eq!(folder.aegis("run system.toml").code, 3);
+    let text = folder.aegis("trace query system.aegis-trace").stdout;
+    for (name, wcrt) in [("A", "64.999999 ms"), ("B", "44.999999 ms")] {
+        let said =
+            text.lines().any(|line| line.contains("rejected") && line.contains(name) && line.contains(wcrt));
+        assert!(said, "{name}: {text}");
+    }
+    assert!(!text.contains("admitted"), "{text}");
+    let info = folder.json("trace info system.aegis-trace", 0);
+    assert_eq!((&info["complete"], &info["missing"]), (&true.into(), &0.into()));
+}

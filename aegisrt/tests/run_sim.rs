@@ -228,7 +228,9 @@ fn what_is_not_admitted_is_not_run() {
     let error = &folder.json("run system.toml", 3)["error"];
     assert_eq!(error["code"], "not_admitted");
     assert!(error["message"].as_str().unwrap().starts_with("not admitted under np-edf: "), "{error}");
-    assert!(!folder.path("system.aegis-trace").exists());
+    let trace = folder.aegis("trace query system.aegis-trace").stdout;
+    assert!(trace.contains("task set rejected"), "{trace}");
+    assert!(["queued", "chosen", "started"].iter().all(|ran| !trace.contains(ran)), "{trace}");
     let people = folder.aegis("run system.toml");
     assert!(people.code == 3 && people.stdout.contains("REJECTED under np-edf"), "{people:?}");
 }

@@ -2,7 +2,7 @@
 use super::{FAILED, NOT_ADMITTED, admit, plan, profile, replay};
 use crate::backends::Backends;
 use crate::cli::RunArgs;
-use crate::execute::{Grounds, RunOptions, execute};
+use crate::execute::{Grounds, RunOptions, execute, record_rejection};
 use crate::load::{Loaded, load};
 use crate::measure::{Evidence, Wcet};
 use crate::memory::plan_memory;
@@ -52,6 +52,7 @@ pub(crate) fn admitted_run(
     if !verdict.admitted() {
         let remedies = aegis_sched::analysis::remedy::remedies(&set, &verdict);
         output.line(admit::text(&set, &verdict, &remedies));
+        record_rejection(file, &loaded, &set, wcets, &verdict, trace, seed)?;
         return Err(Error::NotAdmitted { set: Box::new(set), verdict: Box::new(verdict) });
     }
     output.line(admit::text(&set, &verdict, &[]));
