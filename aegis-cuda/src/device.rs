@@ -89,14 +89,14 @@ impl fmt::Display for Device {
 /// }
 /// ```
 pub fn probe() -> Result<Driver, ProbeError> {
-    let driver = ffi::load()?;
+    let driver = ffi::driver()?;
     let version = CudaVersion::from_number(driver.version()?);
     if version < OLDEST_DRIVER {
         return Err(ProbeError::DriverTooOld { found: version, needed: OLDEST_DRIVER });
     }
     driver.init()?;
     let devices =
-        (0..driver.device_count()?).map(|ordinal| read(&driver, ordinal)).collect::<Result<Vec<_>, _>>()?;
+        (0..driver.device_count()?).map(|ordinal| read(driver, ordinal)).collect::<Result<Vec<_>, _>>()?;
     if devices.is_empty() {
         return Err(ProbeError::NoDevice);
     }

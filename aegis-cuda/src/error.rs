@@ -1,5 +1,6 @@
 //! Why there is no usable CUDA driver, and which driver errors end the process's use of the device.
-use crate::CudaVersion;
+use crate::{CudaVersion, ffi};
+use aegis_core::Bytes;
 
 /// Why [`probe`](crate::probe) found nothing usable. All of these are facts about the machine, none is a caller's mistake.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -43,6 +44,14 @@ pub enum ProbeError {
     /// The driver works but shows no device.
     #[error("the CUDA driver shows no device; see CUDA_VISIBLE_DEVICES and `nvidia-smi`")]
     NoDevice,
+    /// The driver shows fewer devices than that.
+    #[error("there is no CUDA device {ordinal}; the driver shows {devices}, counted from 0")]
+    NoSuchDevice {
+        /// The position asked for.
+        ordinal: u32,
+        /// How many there are.
+        devices: usize,
+    },
     /// A driver call failed.
     #[error(
         "{call} failed with CUDA error {code}{}{}",
@@ -59,6 +68,81 @@ pub enum ProbeError {
         /// Whether every later call of this process on the device fails as well.
         sticky: bool,
     },
+}
+
+/// What can go wrong with a device in use.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum CudaError {
+    /// There is no usable driver or device.
+    #[error(transparent)]
+    Probe(#[from] ProbeError),
+    /// The memory is not there.
+    #[error("the device has no {asked} left: {free} of {total} are free")]
+    OutOfMemory {
+        /// Asked for.
+        asked: Bytes,
+        /// Free on the device, for all processes.
+        free: Bytes,
+        /// All of its memory.
+        total: Bytes,
+    },
+    /// A copy between parts of different sizes.
+    #[error("cannot copy {from} into {to}; both must have the same size")]
+    SizesDiffer {
+        /// Size of the source.
+        from: Bytes,
+        /// Size of the target.
+        to: Bytes,
+    },
+    /// The driver lacks a function that only newer drivers have.
+    #[error("the driver has no function {symbol}: {needs}")]
+    Missing {
+        /// The function.
+        symbol: &'static str,
+        /// What would have it.
+        needs: &'static str,
+    },
+    /// A driver call failed, or work that was started before it.
+    #[error(
+        "{call} failed with CUDA error {code}{}{}",
+        name.as_deref().map(|name| format!(" ({name})")).unwrap_or_default(),
+        if *sticky { "; nothing on this device can be used by this process any more" } else { "" }
+    )]
+    Call {
+        /// The driver function.
+        call: &'static str,
+        /// Its answer, a `CUresult`.
+        code: i32,
+        /// The driver's name for it, where the driver has one.
+        name: Option<String>,
+        /// Whether every later call of this process on the device fails as well.
+        sticky: bool,
+    },
+}
+
+impl CudaError {
+    /// Whether nothing on this device can be used by this process any more: results are void, and only a new process
+    /// helps.
+    #[must_use]
+    pub const fn is_sticky(&self) -> bool {
+        matches!(self, Self::Call { sticky: true, .. } | Self::Probe(ProbeError::Call { sticky: true, .. }))
+    }
+}
+
+/// A driver call's answer as a value.
+pub(crate) fn checked(call: &'static str, code: ffi::Status) -> Result<(), CudaError> {
+    if code == 0 {
+        return Ok(());
+    }
+    let name = ffi::driver().ok().and_then(|driver| driver.name_of(code));
+    Err(CudaError::Call { call, code, name, sticky: is_sticky(code) })
+}
+
+/// The answer of a driver call that asks whether something is done.
+pub(crate) fn ready(call: &'static str, code: ffi::Status) -> Result<bool, CudaError> {
+    const NOT_READY: i32 = 600;
+    if code == NOT_READY { Ok(false) } else { checked(call, code).map(|()| true) }
 }
 
 /// Whether a `CUresult` voids the process's use of the device.

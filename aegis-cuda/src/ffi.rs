@@ -1,4 +1,4 @@
-//! The driver's functions that a probe needs, looked up in the library that cudarc finds. The crate's only `unsafe`.
+//! The driver's functions, looked up in the library that cudarc finds, and the calls of a probe.
 //!
 //! Results are read as plain integers. cudarc declares them as a Rust enum, and a driver newer than those bindings may
 //! answer with a code that the enum does not have, which would be undefined behaviour. The lookup is ours for a second
@@ -8,28 +8,89 @@
 use crate::{ProbeError, error::is_sticky};
 use aegis_core::Bytes;
 use cudarc::driver::sys;
-use std::ffi::{CStr, c_char, c_int, c_uint};
+use std::ffi::{CStr, c_char, c_int, c_uint, c_void};
+use std::sync::OnceLock;
 
 /// A `CUresult`: 0 is success.
-type Status = c_int;
+pub(crate) type Status = c_int;
+
+/// A handle of the driver's: a context, a stream, an event; or an address of the host's.
+pub(crate) type Raw = *mut c_void;
+
 const NO_DEVICE: Status = 100;
 const STUB_LIBRARY: Status = 34;
 
-/// The functions, valid for the life of the process: cudarc never unloads the library.
-pub(crate) struct Calls {
-    init: unsafe extern "C" fn(c_uint) -> Status,
-    driver_version: unsafe extern "C" fn(*mut c_int) -> Status,
-    device_count: unsafe extern "C" fn(*mut c_int) -> Status,
-    device_get: unsafe extern "C" fn(*mut c_int, c_int) -> Status,
-    device_name: unsafe extern "C" fn(*mut c_char, c_int, c_int) -> Status,
-    device_memory: unsafe extern "C" fn(*mut usize, c_int) -> Status,
-    device_attribute: unsafe extern "C" fn(*mut c_int, c_int, c_int) -> Status,
-    error_name: unsafe extern "C" fn(Status, *mut *const c_char) -> Status,
+/// Declares the table of functions and how it is filled.
+macro_rules! functions {
+    ($(#[$about:meta])* $table:ident { $($field:ident: $symbol:literal($($argument:ty),*);)* }) => {
+        $(#[$about])*
+        pub(crate) struct $table {
+            $(pub(crate) $field: unsafe extern "C" fn($($argument),*) -> Status,)*
+        }
+
+        impl $table {
+            fn look_up() -> Result<Self, ProbeError> {
+                let library = library()?;
+                Ok(Self {
+                    // SAFETY: the field's type is the C signature in the driver API (cuda.h). `library` is static.
+                    $($field: *unsafe { library.get($symbol) }
+                        .map_err(|_| ProbeError::SymbolMissing { symbol: $symbol })?,)*
+                })
+            }
+        }
+    };
+}
+
+functions! {
+    /// What a probe calls. Valid for the life of the process: cudarc never unloads the library.
+    Calls {
+    init: "cuInit"(c_uint);
+    driver_version: "cuDriverGetVersion"(*mut c_int);
+    device_count: "cuDeviceGetCount"(*mut c_int);
+    device_get: "cuDeviceGet"(*mut c_int, c_int);
+    device_name: "cuDeviceGetName"(*mut c_char, c_int, c_int);
+    device_memory: "cuDeviceTotalMem_v2"(*mut usize, c_int);
+    device_attribute: "cuDeviceGetAttribute"(*mut c_int, c_int, c_int);
+    error_name: "cuGetErrorName"(Status, *mut *const c_char);
+    }
+}
+
+functions! {
+    /// What is called once a device is used.
+    Work {
+    context_retain: "cuDevicePrimaryCtxRetain"(*mut Raw, c_int);
+    context_release: "cuDevicePrimaryCtxRelease_v2"(c_int);
+    context_flags: "cuDevicePrimaryCtxSetFlags_v2"(c_int, c_uint);
+    context_set: "cuCtxSetCurrent"(Raw);
+    context_synchronize: "cuCtxSynchronize"();
+    priority_range: "cuCtxGetStreamPriorityRange"(*mut c_int, *mut c_int);
+    memory_info: "cuMemGetInfo_v2"(*mut usize, *mut usize);
+    memory_alloc: "cuMemAlloc_v2"(*mut u64, usize);
+    memory_free: "cuMemFree_v2"(u64);
+    host_alloc: "cuMemHostAlloc"(*mut Raw, usize, c_uint);
+    host_free: "cuMemFreeHost"(Raw);
+    host_address: "cuMemHostGetDevicePointer_v2"(*mut u64, Raw, c_uint);
+    copy_to_device: "cuMemcpyHtoDAsync_v2"(u64, *const c_void, usize, Raw);
+    copy_to_host: "cuMemcpyDtoHAsync_v2"(*mut c_void, u64, usize, Raw);
+    copy_on_device: "cuMemcpyDtoDAsync_v2"(u64, u64, usize, Raw);
+    set_bytes: "cuMemsetD8Async"(u64, u8, usize, Raw);
+    stream_create: "cuStreamCreateWithPriority"(*mut Raw, c_uint, c_int);
+    stream_destroy: "cuStreamDestroy_v2"(Raw);
+    stream_synchronize: "cuStreamSynchronize"(Raw);
+    stream_query: "cuStreamQuery"(Raw);
+    stream_wait: "cuStreamWaitEvent"(Raw, Raw, c_uint);
+    event_create: "cuEventCreate"(*mut Raw, c_uint);
+    event_destroy: "cuEventDestroy_v2"(Raw);
+    event_record: "cuEventRecord"(Raw, Raw);
+    event_synchronize: "cuEventSynchronize"(Raw);
+    event_query: "cuEventQuery"(Raw);
+    event_elapsed: "cuEventElapsedTime"(*mut f32, Raw, Raw);
+    }
 }
 
 /// A device handle that this driver gave out.
 #[derive(Clone, Copy)]
-pub(crate) struct Handle(c_int);
+pub(crate) struct Handle(pub(crate) c_int);
 
 /// The attributes that a probe reads.
 #[derive(Clone, Copy)]
@@ -44,8 +105,8 @@ pub(crate) enum Attribute {
         sys::CUdevice_attribute_enum::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR as isize,
 }
 
-/// Finds the driver's library and the functions in it; calls none of them.
-pub(crate) fn load() -> Result<Calls, ProbeError> {
+/// The driver's library.
+fn library() -> Result<&'static libloading::Library, ProbeError> {
     // SAFETY: this only tries to load libraries that have the driver's name; their initialisers are the vendor's.
     if !unsafe { sys::is_culib_present() } {
         let mut looked_for = cudarc::get_lib_name_candidates("cuda");
@@ -54,23 +115,19 @@ pub(crate) fn load() -> Result<Calls, ProbeError> {
         return Err(ProbeError::NoDriver { looked_for });
     }
     // SAFETY: as above; the line before has loaded the same library, so this does not panic.
-    let library = unsafe { sys::culib() };
-    macro_rules! function {
-        ($symbol:literal) => {
-            // SAFETY: the field's type is the function's C signature in the driver API (cuda.h). `library` is static.
-            *unsafe { library.get($symbol) }.map_err(|_| ProbeError::SymbolMissing { symbol: $symbol })?
-        };
-    }
-    Ok(Calls {
-        init: function!("cuInit"),
-        driver_version: function!("cuDriverGetVersion"),
-        device_count: function!("cuDeviceGetCount"),
-        device_get: function!("cuDeviceGet"),
-        device_name: function!("cuDeviceGetName"),
-        device_memory: function!("cuDeviceTotalMem_v2"),
-        device_attribute: function!("cuDeviceGetAttribute"),
-        error_name: function!("cuGetErrorName"),
-    })
+    Ok(unsafe { sys::culib() })
+}
+
+/// The driver's functions for a probe, looked up once.
+pub(crate) fn driver() -> Result<&'static Calls, ProbeError> {
+    static CALLS: OnceLock<Result<Calls, ProbeError>> = OnceLock::new();
+    CALLS.get_or_init(Calls::look_up).as_ref().map_err(Clone::clone)
+}
+
+/// The driver's functions for work, looked up once.
+pub(crate) fn work() -> Result<&'static Work, ProbeError> {
+    static WORK: OnceLock<Result<Work, ProbeError>> = OnceLock::new();
+    WORK.get_or_init(Work::look_up).as_ref().map_err(Clone::clone)
 }
 
 impl Calls {
@@ -141,7 +198,7 @@ impl Calls {
         }
     }
 
-    fn name_of(&self, code: Status) -> Option<String> {
+    pub(crate) fn name_of(&self, code: Status) -> Option<String> {
         let mut text = std::ptr::null();
         // SAFETY: `text` is a valid place for one pointer; an unknown code is answered with an error code.
         let status = unsafe { (self.error_name)(code, &raw mut text) };

@@ -1,17 +1,26 @@
-//! Access to the CUDA driver, found at run time: is it there, which version, which devices, each answer a value.
+//! The CUDA driver, found at run time: devices, contexts, streams, events and memory that give themselves back.
 //!
-//! [`probe()`] is the gate in front of every CUDA call of the project. cudarc loads `libcuda` lazily and *panics* when it
-//! is missing (`CudaContext::new(0)` does, on a machine without a driver), so nothing here touches cudarc's safe layer
-//! before the library has been found.
+//! [`probe()`] is the gate in front of every CUDA call of the project: on a machine without a driver it answers with an
+//! error value. [`Context::open`] probes first. Everything that is made on a device keeps its context alive, gives itself
+//! back when it is dropped, and answers with a [`CudaError`] that names the driver's function, its code, and whether the
+//! error is sticky: after such a one only a new process can use the device.
 //!
-//! What is here: the probe and device discovery. What is not: contexts, streams, events, memory, pools, green contexts,
-//! and the counters that only Jetson's files under `/sys` know. Nothing in this crate creates a CUDA context, so a
-//! probe takes no device memory and can be done in a process that must not hold a context.
-#![deny(unsafe_code)]
+//! cudarc finds the library and its constants are used; its functions are not, because it panics where one is missing and
+//! reads the driver's results as a Rust enum, which a newer driver's code would not be one of.
 
+mod context;
 mod device;
 mod error;
+mod event;
 mod ffi;
+mod memory;
+mod staging;
+mod stream;
 
+pub use context::{Context, Wait};
 pub use device::{CudaVersion, Device, Driver, OLDEST_DRIVER, probe};
-pub use error::ProbeError;
+pub use error::{CudaError, ProbeError};
+pub use event::Event;
+pub use memory::{DeviceMemory, DeviceSlice};
+pub use staging::Staging;
+pub use stream::{Stream, StreamPriority};

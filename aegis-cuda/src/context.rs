@@ -1,0 +1,109 @@
+//! A device's primary context: the one that the CUDA runtime of TensorRT, ONNX Runtime and TVM uses as well.
+use crate::error::checked;
+use crate::ffi::{self, Raw, Work};
+use crate::{CudaError, Device, ProbeError, probe};
+use aegis_core::Bytes;
+use std::ffi::c_int;
+use std::fmt;
+use std::sync::Arc;
+
+/// How a thread waits for the device, in this crate and inside the runtimes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Wait {
+    /// It sleeps until an interrupt wakes it: no core is burnt, and the completion is noticed some microseconds later.
+    #[default]
+    Block,
+    /// It polls: the completion is noticed at once, and the core does nothing else meanwhile.
+    Spin,
+}
+
+/// A device in use. Everything that is made on it keeps it alive; when the last of it is gone the driver gives the
+/// device's resources back.
+pub struct Context {
+    pub(crate) work: &'static Work,
+    device: Device,
+    handle: c_int,
+    raw: usize,
+    wait: Wait,
+}
+
+impl Context {
+    /// Takes the device of that position into use.
+    ///
+    /// # Errors
+    /// [`CudaError::Probe`] if there is no driver or no such device, [`CudaError::Call`] if the driver refuses.
+    pub fn open(ordinal: u32, wait: Wait) -> Result<Arc<Self>, CudaError> {
+        const SPIN: u32 = 1;
+        const BLOCK: u32 = 4;
+        let found = probe()?;
+        let devices = found.devices.len();
+        let device = found.devices.into_iter().find(|d| d.ordinal == ordinal);
+        let device = device.ok_or(ProbeError::NoSuchDevice { ordinal, devices })?;
+        let work = ffi::work()?;
+        let handle = ffi::driver()?.device(ordinal)?.0;
+        let flags = if wait == Wait::Spin { SPIN } else { BLOCK };
+        // SAFETY: `handle` came from cuDeviceGet; the flags are two of those that the driver defines.
+        checked("cuDevicePrimaryCtxSetFlags", unsafe { (work.context_flags)(handle, flags) })?;
+        let mut raw: Raw = std::ptr::null_mut();
+        // SAFETY: `raw` is a valid place for one handle; `handle` came from cuDeviceGet.
+        checked("cuDevicePrimaryCtxRetain", unsafe { (work.context_retain)(&raw mut raw, handle) })?;
+        Ok(Arc::new(Self { work, device, handle, raw: raw as usize, wait }))
+    }
+
+    /// What the device is.
+    #[must_use]
+    pub const fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// How threads wait for it.
+    #[must_use]
+    pub const fn wait(&self) -> Wait {
+        self.wait
+    }
+
+    /// Makes it the calling thread's current context. Everything in this crate does so by itself; runtimes that are
+    /// called on another thread than the one that loaded them need it.
+    ///
+    /// # Errors
+    /// [`CudaError::Call`].
+    pub fn make_current(&self) -> Result<(), CudaError> {
+        // SAFETY: `raw` is the primary context, which is retained as long as this value lives.
+        checked("cuCtxSetCurrent", unsafe { (self.work.context_set)(self.raw as Raw) })
+    }
+
+    /// Memory of the device, as the driver counts it for all processes: free, and all.
+    ///
+    /// # Errors
+    /// [`CudaError::Call`].
+    pub fn memory(&self) -> Result<(Bytes, Bytes), CudaError> {
+        self.make_current()?;
+        let (mut free, mut total) = (0usize, 0usize);
+        // SAFETY: both are valid places for one size_t, and a context is current.
+        checked("cuMemGetInfo", unsafe { (self.work.memory_info)(&raw mut free, &raw mut total) })?;
+        Ok((Bytes(free as u64), Bytes(total as u64)))
+    }
+
+    /// Waits for all work of this process on the device.
+    ///
+    /// # Errors
+    /// [`CudaError::Call`], also for failures of that work.
+    pub fn synchronize(&self) -> Result<(), CudaError> {
+        self.make_current()?;
+        // SAFETY: a context is current.
+        checked("cuCtxSynchronize", unsafe { (self.work.context_synchronize)() })
+    }
+}
+
+impl fmt::Debug for Context {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Context({})", self.device)
+    }
+}
+
+impl Drop for Context {
+    fn drop(&mut self) {
+        // SAFETY: retained once by `open`, released once here; what was made on it has kept it alive until now.
+        let _ = unsafe { (self.work.context_release)(self.handle) };
+    }
+}
