@@ -1,4 +1,6 @@
 //! A device's primary context: the one that the CUDA runtime of TensorRT, ONNX Runtime and TVM uses as well.
+#![allow(unsafe_code)]
+
 use crate::error::checked;
 use crate::ffi::{self, Raw, Work};
 use crate::{CudaError, Device, ProbeError, probe};

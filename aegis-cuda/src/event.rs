@@ -1,4 +1,6 @@
 //! Events: marks on a stream that a thread can wait for.
+#![allow(unsafe_code)]
+
 use crate::error::{checked, ready};
 use crate::ffi::Raw;
 use crate::{Context, CudaError, Stream, Wait};

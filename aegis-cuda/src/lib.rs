@@ -7,6 +7,7 @@
 //!
 //! cudarc finds the library and its constants are used; its functions are not, because it panics where one is missing and
 //! reads the driver's results as a Rust enum, which a newer driver's code would not be one of.
+#![deny(unsafe_code)]
 
 mod context;
 mod device;

@@ -1,4 +1,6 @@
 //! Memory that the device can use: its own, or the host's where both can reach it; and parts of it.
+#![allow(unsafe_code)]
+
 use crate::error::checked;
 use crate::ffi::Raw;
 use crate::{Context, CudaError};
@@ -64,10 +66,12 @@ impl Drop for DeviceMemory {
         if self.bytes == 0 || self.context.make_current().is_err() {
             return;
         }
-        // SAFETY: taken once by `alloc` or `alloc_mapped`, freed once here; both calls wait for the device's work.
+        let work = self.context.work;
         let _ = match self.kind {
-            Kind::Own => unsafe { (self.context.work.memory_free)(self.address) },
-            Kind::Mapped { host } => unsafe { (self.context.work.host_free)(host as Raw) },
+            // SAFETY: taken once by `alloc`, freed once here; the call waits for the device's work.
+            Kind::Own => unsafe { (work.memory_free)(self.address) },
+            // SAFETY: taken once by `alloc_mapped`, freed once here; the call waits for the device's work.
+            Kind::Mapped { host } => unsafe { (work.host_free)(host as Raw) },
         };
     }
 }

@@ -1,4 +1,6 @@
 //! A job's tensors on both sides: the host writes inputs and reads outputs, the device gets and gives copies of them.
+#![allow(unsafe_code)]
+
 use crate::error::checked;
 use crate::memory::PinnedMemory;
 use crate::{Context, CudaError, DeviceSlice, Event, Stream};

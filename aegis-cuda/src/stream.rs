@@ -1,4 +1,6 @@
 //! Streams: queues of work that a device takes in order.
+#![allow(unsafe_code)]
+
 use crate::error::{checked, ready};
 use crate::ffi::Raw;
 use crate::{Context, CudaError, DeviceSlice, Event};
