@@ -94,14 +94,6 @@ fn open(case: &Case, model: &dyn Model) -> Runner {
     try_open(case, model).unwrap_or_else(|e| panic!("a session does not open: {e}"))
 }
 
-/// The session itself, where it works on the calling thread.
-fn host_session(case: &Case, model: &dyn Model) -> Option<Box<dyn HostSession>> {
-    match session(case, model) {
-        Session::Host(session) => Some(session),
-        Session::Device(_) => None,
-    }
-}
-
 fn session(case: &Case, model: &dyn Model) -> Session {
     let opened = binding(case, model).and_then(|binding| model.open(&binding));
     opened.unwrap_or_else(|e| panic!("a session does not open: {e}"))
@@ -199,7 +191,7 @@ pub fn other_input_other_output(case: &Case) {
 /// If not.
 pub fn bad_tensors_are_refused_and_harmless(case: &Case) {
     let model = load(case);
-    let Some(mut session) = host_session(case, &*model) else { return };
+    let Some(mut session) = session(case, &*model).into_host() else { return };
     let segments = model.facts().segments;
     let job = |session: &mut dyn HostSession| -> Vec<Vec<u8>> {
         let (inputs, mut outputs) = tensors(&*model, 1);

@@ -53,6 +53,26 @@ pub enum Session {
     Device(Box<dyn DeviceSession>),
 }
 
+impl Session {
+    /// The session, if it works on the calling thread.
+    #[must_use]
+    pub fn into_host(self) -> Option<Box<dyn HostSession>> {
+        match self {
+            Self::Host(session) => Some(session),
+            Self::Device(_) => None,
+        }
+    }
+
+    /// The session, if it works on a device.
+    #[must_use]
+    pub fn into_device(self) -> Option<Box<dyn DeviceSession>> {
+        match self {
+            Self::Host(_) => None,
+            Self::Device(session) => Some(session),
+        }
+    }
+}
+
 impl fmt::Debug for Session {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
