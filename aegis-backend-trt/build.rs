@@ -126,9 +126,11 @@ fn compile(number: u32, folder: &Path) {
 /// machines without libstdc++.
 fn link_support(out: &Path) -> Result<(), String> {
     let compiler = cc::Build::new().cpp(true).get_compiler();
-    let answer = Command::new(compiler.path()).args(compiler.args()).arg("-print-file-name=libsupc++.a").output();
+    let answer =
+        Command::new(compiler.path()).args(compiler.args()).arg("-print-file-name=libsupc++.a").output();
     let found = answer.ok().and_then(|answer| String::from_utf8(answer.stdout).ok());
-    let found = found.map(|path| PathBuf::from(path.trim())).filter(|path| path.is_absolute() && path.is_file());
+    let found =
+        found.map(|path| PathBuf::from(path.trim())).filter(|path| path.is_absolute() && path.is_file());
     let Some(found) = found else {
         println!("cargo::rustc-link-lib=stdc++"); // another C++ library than GCC's
         return Ok(());

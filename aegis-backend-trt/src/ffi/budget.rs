@@ -69,7 +69,7 @@ impl Budget {
             return None; // as IGpuAllocator::allocate demands
         }
         let mut state = self.state();
-        let mut refuse = |state: &mut State, why| {
+        let refuse = |state: &mut State, why| {
             state.refused.get_or_insert(why);
             None
         };

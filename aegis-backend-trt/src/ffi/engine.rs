@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 /// An engine with a runtime and an allocator of its own, so that its memory is counted by itself.
 pub(crate) struct Engine {
-    pub(super) library: Library,
+    library: Library,
     context: Arc<Context>,
     budget: Arc<Budget>,
     allocator: Raw,
@@ -69,8 +69,14 @@ impl Engine {
         let budget = Budget::new(context, limit);
         let null = ptr::null_mut();
         // From here on `drop` frees what is there.
-        let mut loaded =
-            Self { library, context: Arc::clone(context), budget, allocator: null, runtime: null, engine: null };
+        let mut loaded = Self {
+            library,
+            context: Arc::clone(context),
+            budget,
+            allocator: null,
+            runtime: null,
+            engine: null,
+        };
         let shim = library.shim;
         let voice = library.voice as Raw;
         // SAFETY: the hooks use `loaded.budget`, which `drop` gives up after the allocator.
@@ -93,6 +99,11 @@ impl Engine {
             return Err(NotLoaded::Refused(voice::sentence(&said)));
         }
         Ok(loaded)
+    }
+
+    /// The library that it came from.
+    pub(crate) const fn library(&self) -> &Library {
+        &self.library
     }
 
     /// The device it lies on, made current for the calling thread.

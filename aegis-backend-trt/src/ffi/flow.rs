@@ -3,7 +3,7 @@ use super::engine::{Engine, NotLoaded, shape};
 use super::shim::{Extents, Raw};
 use super::voice;
 use crate::fit::Fitting;
-use aegis_cuda::{CudaError, Stream};
+use aegis_cuda::{CudaError, Stream, StreamPriority};
 use std::ffi::CStr;
 use std::sync::Arc;
 
@@ -28,14 +28,13 @@ impl Flow {
     /// A context without device memory.
     pub(crate) fn new(engine: &Arc<Engine>) -> Result<Self, NotLoaded> {
         engine.enter().map_err(NotLoaded::Device)?;
-        let shim = engine.library.shim;
-        let voice = engine.library.voice as Raw;
+        let shim = engine.library().shim;
+        let voice = engine.library().voice as Raw;
         // SAFETY: the engine is alive, and this value keeps it so; the voice is never freed.
         let (context, said) = voice::hear(|| unsafe { (shim.context_new)(engine.engine, voice) });
         let refused = engine.refused();
         if context.is_null() {
-            return Err(refused
-                .map_or_else(|| NotLoaded::Refused(voice::sentence(&said)), NotLoaded::Memory));
+            return Err(refused.map_or_else(|| NotLoaded::Refused(voice::sentence(&said)), NotLoaded::Memory));
         }
         let flow = Self { engine: Arc::clone(engine), context, bound: None }; // frees the context
         refused.map_or(Ok(flow), |refusal| Err(NotLoaded::Memory(refusal)))
@@ -47,22 +46,24 @@ impl Flow {
     /// What TensorRT said.
     pub(crate) fn set_shapes<'a>(
         &mut self,
-        stream: &Stream,
         inputs: impl Iterator<Item = (&'a CStr, &'a [i64])>,
     ) -> Result<(), String> {
-        self.engine.enter().map_err(|error| error.to_string())?;
-        let shim = self.engine.library.shim;
+        let context = self.engine.enter().map_err(|error| error.to_string())?;
+        let shim = self.engine.library().shim;
         // SAFETY: the context is alive.
         if unsafe { (shim.context_profile)(self.context) } != 0 {
-            let set = || unsafe {
-                // SAFETY: the context is alive, and so is the stream until the work has been waited for, below.
-                (shim.context_set_profile)(self.context, stream.raw())
-            };
-            let (done, said) = voice::hear(set);
+            let said = |error: CudaError| error.to_string();
+            let stream = Stream::new(context, StreamPriority::Usual).map_err(said)?;
+            // SAFETY: the context is alive, and so is the stream until the line below has waited for it.
+            let set = || unsafe { (shim.context_set_profile)(self.context, stream.raw()) };
+            let (done, lines) = voice::hear(set);
+            stream.synchronize().map_err(said)?;
             if !done {
-                return Err(format!("no second flow for inputs of open shape: {}", voice::sentence(&said)));
+                return Err(format!(
+                    "TensorRT allows no second session of a plan with open shapes: {}",
+                    voice::sentence(&lines)
+                ));
             }
-            stream.synchronize().map_err(|error| error.to_string())?;
         }
         for (name, extents) in inputs {
             let mut room: Extents = [0; 8];
@@ -72,9 +73,8 @@ impl Flow {
             place.copy_from_slice(extents);
             let rank = i32::try_from(extents.len()).unwrap_or(i32::MAX);
             // SAFETY: the context is alive, the name is a C string, and `room` has the extents that the shim reads.
-            let set = || unsafe {
-                (shim.context_set_shape)(self.context, name.as_ptr(), &raw const room, rank)
-            };
+            let set =
+                || unsafe { (shim.context_set_shape)(self.context, name.as_ptr(), &raw const room, rank) };
             let (done, said) = voice::hear(set);
             if !done {
                 return Err(voice::sentence(&said));
@@ -86,7 +86,7 @@ impl Flow {
     /// A tensor's extents with the inputs' shapes as set; -1 where they depend on the data.
     pub(crate) fn shape(&mut self, name: &CStr) -> Option<Vec<i64>> {
         let mut extents: Extents = [0; 8];
-        let shim = self.engine.library.shim;
+        let shim = self.engine.library().shim;
         // SAFETY: the context is alive, `extents` has the room that the shim fills, the name is a C string.
         let rank = unsafe { (shim.context_shape)(self.context, name.as_ptr(), &raw mut extents) };
         shape(rank, &extents)
@@ -99,7 +99,7 @@ impl Flow {
     pub(crate) fn bind(&mut self, fitting: Fitting, aux: Vec<Arc<Stream>>) -> Result<(), String> {
         self.release().map_err(|error| error.to_string())?;
         self.engine.enter().map_err(|error| error.to_string())?;
-        let shim = self.engine.library.shim;
+        let shim = self.engine.library().shim;
         let mut raw: Vec<Raw> = aux.iter().map(|stream| stream.raw()).collect();
         let count = i32::try_from(raw.len()).unwrap_or(i32::MAX);
         let (scratch, bytes) = fitting.scratch().map_or((0, 0), |slice| (slice.address(), slice.len().0));
@@ -138,7 +138,7 @@ impl Flow {
         let Some(bound) = &self.bound else { return Err("nothing is bound".to_owned()) };
         self.engine.enter().map_err(|error| error.to_string())?;
         let stream = bound.fitting.stream().raw();
-        let shim = self.engine.library.shim;
+        let shim = self.engine.library().shim;
         // SAFETY: the context is alive; all its tensors, its scratch memory and its streams were bound by `bind` and live
         // until `release` has waited for the stream, or for ever.
         let (done, said) = voice::hear(|| unsafe { (shim.context_enqueue)(self.context, stream) });
@@ -169,6 +169,6 @@ impl Drop for Flow {
         }
         let _ = self.engine.enter();
         // SAFETY: made by `new`, freed once, with nothing on its way to the device; the engine outlives it.
-        unsafe { (self.engine.library.shim.context_free)(self.context) };
+        unsafe { (self.engine.library().shim.context_free)(self.context) };
     }
 }

@@ -42,7 +42,8 @@ impl Opened {
             .map_err(|_| Failure::Broken("it has no function getInferLibVersion".to_owned()))?;
         // SAFETY: it takes nothing and returns a constant.
         let number = unsafe { version() };
-        let number = u32::try_from(number).map_err(|_| Failure::Broken(format!("its version is {number}")))?;
+        let number =
+            u32::try_from(number).map_err(|_| Failure::Broken(format!("its version is {number}")))?;
         Ok(Self { library, version: TrtVersion::from_number(number) })
     }
 }
@@ -107,5 +108,46 @@ impl Library {
 impl std::fmt::Debug for Shim {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Shim({})", self.version())
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::{Failure, Library, Opened};
+    use std::ffi::OsStr;
+
+    /// Libraries that the environment names (as `PATH` does) tell their versions, and without a driver none of them gets
+    /// as far as a runtime that somebody might use.
+    #[test]
+    fn named_libraries() {
+        let Some(named) = std::env::var_os("AEGIS_TRT_LIBRARY") else {
+            println!("skipped: AEGIS_TRT_LIBRARY names no library of TensorRT");
+            return;
+        };
+        for path in std::env::split_paths(&named) {
+            let opened = Opened::open(path.as_os_str()).unwrap();
+            println!("{}: TensorRT {}", path.display(), opened.version);
+            let served = super::serving(opened.version).is_some();
+            match Library::start(&opened) {
+                Ok(library) => assert!(served && library.version == opened.version),
+                Err(why) if !served => assert!(why.contains("headers"), "{why}"),
+                Err(why) => {
+                    println!("{why}");
+                    assert!(aegis_cuda::probe().is_err(), "there is a driver: {why}");
+                    let says = format!("TensorRT {} makes no runtime: ", opened.version);
+                    assert!(why.starts_with(&says) && why.len() > says.len() + 20, "{why}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn no_library() {
+        let gone = Opened::open(OsStr::new("/no/such/libnvinfer.so.10"));
+        assert_eq!(gone.unwrap_err(), Failure::NotFound);
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("libnvinfer.so.10");
+        std::fs::write(&file, "no library").unwrap();
+        assert!(matches!(Opened::open(file.as_os_str()), Err(Failure::Broken(_))));
     }
 }

@@ -93,7 +93,8 @@ mod tests {
         });
         assert_eq!((result, sentence(&lines).as_str()), (7, "[E] 1: it broke; inside"));
         log(0, c"after".as_ptr());
-        let (_, lines) = hear(|| (0..20).for_each(|i| log(0, std::ffi::CString::new(format!("{i}.")).unwrap().as_ptr())));
+        let (_, lines) =
+            hear(|| (0..20).for_each(|i| log(0, std::ffi::CString::new(format!("{i}.")).unwrap().as_ptr())));
         assert_eq!(lines.len(), 8);
         assert!(HEARD.take().is_none());
         assert_eq!(sentence(&[]), "TensorRT does not say why");
