@@ -96,7 +96,7 @@ impl Engine {
             return Err(NotLoaded::Memory(refusal));
         }
         if engine.is_null() {
-            return Err(NotLoaded::Refused(voice::sentence(&said)));
+            return Err(NotLoaded::Refused(said.to_string()));
         }
         Ok(loaded)
     }

@@ -34,7 +34,7 @@ impl Flow {
         let (context, said) = voice::hear(|| unsafe { (shim.context_new)(engine.engine, voice) });
         let refused = engine.refused();
         if context.is_null() {
-            return Err(refused.map_or_else(|| NotLoaded::Refused(voice::sentence(&said)), NotLoaded::Memory));
+            return Err(refused.map_or_else(|| NotLoaded::Refused(said.to_string()), NotLoaded::Memory));
         }
         let flow = Self { engine: Arc::clone(engine), context, bound: None }; // frees the context
         refused.map_or(Ok(flow), |refusal| Err(NotLoaded::Memory(refusal)))
@@ -61,7 +61,7 @@ impl Flow {
             if !done {
                 return Err(format!(
                     "TensorRT allows no second session of a plan with open shapes: {}",
-                    voice::sentence(&lines)
+                    lines
                 ));
             }
         }
@@ -77,7 +77,7 @@ impl Flow {
                 || unsafe { (shim.context_set_shape)(self.context, name.as_ptr(), &raw const room, rank) };
             let (done, said) = voice::hear(set);
             if !done {
-                return Err(voice::sentence(&said));
+                return Err(said.to_string());
             }
         }
         Ok(())
@@ -116,8 +116,8 @@ impl Flow {
         };
         let (failed, said) = voice::hear(bind);
         match failed {
-            Some((name, _)) => Err(format!("{}: {}", name.to_string_lossy(), voice::sentence(&said))),
-            None if !said.is_empty() => Err(voice::sentence(&said)),
+            Some((name, _)) => Err(format!("{}: {}", name.to_string_lossy(), said)),
+            None if !said.is_well() => Err(said.to_string()),
             None => {
                 self.bound = Some(Bound { fitting, _aux: aux });
                 Ok(())
@@ -142,7 +142,7 @@ impl Flow {
         // SAFETY: the context is alive; all its tensors, its scratch memory and its streams were bound by `bind` and live
         // until `release` has waited for the stream, or for ever.
         let (done, said) = voice::hear(|| unsafe { (shim.context_enqueue)(self.context, stream) });
-        if done { Ok(()) } else { Err(voice::sentence(&said)) }
+        if done { Ok(()) } else { Err(said.to_string()) }
     }
 
     /// Waits for the stream and lets go of what was bound.

@@ -98,8 +98,8 @@ impl Library {
         // voice is never freed.
         let (runtime, said) =
             voice::hear(|| unsafe { (self.shim.runtime_new)(self.create, self.voice as Raw) });
-        if runtime.is_null() || !said.is_empty() {
-            return Err(format!("TensorRT {} makes no runtime: {}", self.version, voice::sentence(&said)));
+        if runtime.is_null() || !said.is_well() {
+            return Err(format!("TensorRT {} makes no runtime: {said}", self.version));
         }
         Ok(runtime)
     }
