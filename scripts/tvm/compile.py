@@ -80,6 +80,16 @@ def tensors(ports, what):
     return found
 
 
+def ffi_abi():
+    """The version that the layouts of TVM's FFI have here: what the backend compares with the library it finds."""
+    import ctypes
+    from tvm_ffi import libinfo
+
+    version = (ctypes.c_uint32 * 3)()
+    ctypes.CDLL(libinfo.find_libtvm_ffi()).TVMFFIGetVersion(version)
+    return list(version)
+
+
 def target_of(options):
     import tvm
 
@@ -128,7 +138,6 @@ def main():
 
     try:
         import tvm
-        import tvm_ffi
         from tvm import relax
         from tvm.relax.frontend.onnx import from_onnx
     except ImportError as why:
@@ -161,7 +170,7 @@ def main():
     manifest = {
         "model": options.model.name,
         "tvm": tvm.__version__,
-        "ffi": tvm_ffi.__version__,
+        "abi": ffi_abi(),
         "machine": platform.machine(),
         "device": "cpu" if options.target == "llvm" else "cuda",
         "arch": arch,
