@@ -1,7 +1,6 @@
 //! What a compiled module cannot say of itself: names, types and shapes of its tensors, and what it was compiled for.
 use crate::FfiVersion;
 use aegis_backend::{DType, Dim, TensorFacts};
-use aegis_core::Bytes;
 use serde::Deserialize;
 use std::collections::BTreeSet;
 
@@ -17,8 +16,7 @@ pub(crate) struct Manifest {
     pub(crate) device: Device,
     /// What exactly it was compiled for, for people.
     pub(crate) arch: String,
-    /// Bytes of the constants, each rounded up to what an allocator of the device gives.
-    pub(crate) constants: Bytes,
+    pub(crate) constants: Constants,
     pub(crate) inputs: Vec<TensorFacts>,
     pub(crate) outputs: Vec<TensorFacts>,
 }
@@ -30,9 +28,6 @@ pub(crate) enum Device {
     Cpu,
     Cuda,
 }
-
-/// Each constant is an allocation of its own.
-const ALLOCATION: u64 = 512;
 
 #[derive(Deserialize)]
 struct File {
@@ -46,10 +41,13 @@ struct File {
     outputs: Vec<Tensor>,
 }
 
-#[derive(Deserialize)]
-struct Constants {
-    tensors: u64,
-    bytes: u64,
+/// The tensors that a program holds as long as it is loaded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+pub(crate) struct Constants {
+    /// How many.
+    pub(crate) tensors: u64,
+    /// Their bytes.
+    pub(crate) bytes: u64,
 }
 
 #[derive(Deserialize)]
@@ -63,15 +61,13 @@ impl Manifest {
     pub(crate) fn parse(text: &[u8]) -> Result<Self, String> {
         let file: File = serde_json::from_slice(text).map_err(|why| format!("its manifest: {why}"))?;
         let [major, minor, patch] = file.abi;
-        let constants = file.constants.tensors.checked_mul(ALLOCATION);
-        let constants = constants.and_then(|gaps| gaps.checked_add(file.constants.bytes));
         Ok(Self {
             tvm: file.tvm,
             abi: FfiVersion { major, minor, patch },
             machine: file.machine,
             device: file.device,
             arch: file.arch,
-            constants: constants.map(Bytes).ok_or("its manifest: the constants do not fit 64 bits")?,
+            constants: file.constants,
             inputs: tensors("input", file.inputs)?,
             outputs: tensors("output", file.outputs)?,
         })
@@ -101,8 +97,7 @@ fn tensors(which: &str, listed: Vec<Tensor>) -> Result<Vec<TensorFacts>, String>
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use super::{Device, Manifest};
-    use aegis_core::Bytes;
+    use super::{Constants, Device, Manifest};
 
     pub(crate) const MLP: &str = r#"{"model": "mlp.onnx", "tvm": "0.27.0.post1", "abi": [0, 1, 16], "machine": "x86_64",
         "device": "cpu", "arch": "generic", "constants": {"tensors": 2, "bytes": 1000},
@@ -112,7 +107,7 @@ pub(crate) mod tests {
     #[test]
     fn a_manifest_is_read() {
         let manifest = Manifest::parse(MLP.as_bytes()).unwrap();
-        assert_eq!((manifest.device, manifest.constants), (Device::Cpu, Bytes(2024)));
+        assert_eq!((manifest.device, manifest.constants), (Device::Cpu, Constants { tensors: 2, bytes: 1000 }));
         assert_eq!(manifest.abi.to_string(), "0.1.16");
         let shown = [&manifest.inputs[0], &manifest.outputs[0]].map(ToString::to_string);
         assert_eq!(shown, ["f32[2,16]", "i64[]"]);
@@ -127,7 +122,6 @@ pub(crate) mod tests {
             ("[2, 16]", "[1152921504606846976, 2]", "does not fit 63 bits"),
             ("[2, 16]", "[-1]", "invalid value"),
             ("\"y\"", "\"\"", "output `` has a name that is empty"),
-            ("\"bytes\": 1000", "\"bytes\": 18446744073709551615", "the constants do not fit"),
             (r#"[{"name": "x", "dtype": "f32", "shape": [2, 16]}]"#, "[]", "lists no inputs"),
             ("\"abi\"", "\"abbey\"", "missing field `abi`"),
             (
