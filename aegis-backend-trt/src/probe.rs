@@ -90,7 +90,7 @@ fn about(opened: &Opened, path: PathBuf) -> TrtLibrary {
 }
 
 /// A library that is there and does not serve.
-pub(crate) fn unusable(library: &TrtLibrary, why: String) -> BackendError {
+pub(crate) fn unusable(library: &TrtLibrary, why: &str) -> BackendError {
     let TrtVersion { major, minor, .. } = library.version;
     unavailable(
         format!("{}: {why}", library.path.display()),

@@ -16,7 +16,7 @@ pub(crate) struct Engine {
     budget: Arc<Budget>,
     allocator: Raw,
     runtime: Raw,
-    pub(super) engine: Raw,
+    pub(super) raw: Raw,
 }
 
 // SAFETY: nothing here belongs to a thread: TensorRT finds the device by the calling thread's current context, which
@@ -46,14 +46,21 @@ pub(crate) struct Port {
     pub(crate) is_input: bool,
     /// `nvinfer1::DataType`.
     pub(crate) dtype: i32,
-    /// Whether it must be in the host's memory.
-    pub(crate) on_host: bool,
-    /// Whether its values decide shapes.
-    pub(crate) is_shape: bool,
-    /// Whether it is row-major without padding.
-    pub(crate) linear: bool,
+    /// Where and how its elements lie.
+    pub(crate) layout: Layout,
     /// Extents, -1 where open; `None` when even their number is open.
     pub(crate) shape: Option<Vec<i64>>,
+}
+
+/// Where and how a tensor's elements lie.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Layout {
+    /// On the device, row-major without padding.
+    Linear,
+    /// On the device in another order, or padded.
+    Other,
+    /// On the host, or on the device with a copy there: its values decide shapes.
+    Shapes,
 }
 
 impl Engine {
@@ -69,14 +76,8 @@ impl Engine {
         let budget = Budget::new(context, limit);
         let null = ptr::null_mut();
         // From here on `drop` frees what is there.
-        let mut loaded = Self {
-            library,
-            context: Arc::clone(context),
-            budget,
-            allocator: null,
-            runtime: null,
-            engine: null,
-        };
+        let mut loaded =
+            Self { library, context: Arc::clone(context), budget, allocator: null, runtime: null, raw: null };
         let shim = library.shim;
         let voice = library.voice as Raw;
         // SAFETY: the hooks use `loaded.budget`, which `drop` gives up after the allocator.
@@ -91,7 +92,7 @@ impl Engine {
         let (engine, said) = voice::hear(|| unsafe {
             (shim.engine_new)(loaded.runtime, plan.as_ptr(), plan.len() as u64, voice)
         });
-        loaded.engine = engine;
+        loaded.raw = engine;
         if let Some(refusal) = loaded.budget.refused() {
             return Err(NotLoaded::Memory(refusal));
         }
@@ -124,19 +125,19 @@ impl Engine {
     /// Device memory that one execution needs; `None` if TensorRT gives a negative size.
     pub(crate) fn scratch(&self) -> Option<Bytes> {
         // SAFETY: the engine is alive.
-        u64::try_from(unsafe { (self.library.shim.engine_scratch)(self.engine) }).ok().map(Bytes)
+        u64::try_from(unsafe { (self.library.shim.engine_scratch)(self.raw) }).ok().map(Bytes)
     }
 
     /// Streams that it uses besides the one it is given.
     pub(crate) fn aux_streams(&self) -> u32 {
         // SAFETY: the engine is alive.
-        u32::try_from(unsafe { (self.library.shim.engine_aux_streams)(self.engine) }).unwrap_or(0)
+        u32::try_from(unsafe { (self.library.shim.engine_aux_streams)(self.raw) }).unwrap_or(0)
     }
 
     /// Its inputs and outputs, in the engine's order; `None` if it does not tell one that it has.
     pub(crate) fn ports(&self) -> Option<Vec<Port>> {
         // SAFETY: the engine is alive.
-        let count = unsafe { (self.library.shim.engine_tensors)(self.engine) };
+        let count = unsafe { (self.library.shim.engine_tensors)(self.raw) };
         (0..count).map(|index| self.port(index)).collect()
     }
 
@@ -152,7 +153,7 @@ impl Engine {
             extents: [0; 8],
         };
         // SAFETY: the engine is alive, `told` is a valid place for one tensor, and the index is below the count.
-        if !unsafe { (self.library.shim.engine_tensor)(self.engine, index, &raw mut told) } {
+        if !unsafe { (self.library.shim.engine_tensor)(self.raw, index, &raw mut told) } {
             return None;
         }
         // SAFETY: the shim answers `true` only with a name, a C string that lives as long as the engine.
@@ -161,9 +162,11 @@ impl Engine {
             name,
             is_input: told.is_input != 0,
             dtype: told.dtype,
-            on_host: told.on_host != 0,
-            is_shape: told.is_shape != 0,
-            linear: told.linear != 0,
+            layout: match told {
+                Tensor { on_host: 0, is_shape: 0, linear: 0, .. } => Layout::Other,
+                Tensor { on_host: 0, is_shape: 0, .. } => Layout::Linear,
+                _ => Layout::Shapes,
+            },
             shape: shape(told.rank, &told.extents),
         })
     }
@@ -173,7 +176,7 @@ impl Engine {
         let ask = |question: unsafe extern "C" fn(Raw, *const c_char, *mut Extents) -> i32| {
             let mut extents = [0; 8];
             // SAFETY: the engine is alive, `extents` has the room that the shim fills, the name is a C string.
-            let rank = unsafe { question(self.engine, input.as_ptr(), &raw mut extents) };
+            let rank = unsafe { question(self.raw, input.as_ptr(), &raw mut extents) };
             shape(rank, &extents)
         };
         Some((ask(self.library.shim.engine_least)?, ask(self.library.shim.engine_greatest)?))
@@ -191,9 +194,9 @@ impl Drop for Engine {
     fn drop(&mut self) {
         let _ = self.enter();
         let shim = self.library.shim;
-        if !self.engine.is_null() {
+        if !self.raw.is_null() {
             // SAFETY: made by `load`, freed once; no execution context is left, as each keeps this value alive.
-            unsafe { (shim.engine_free)(self.engine) };
+            unsafe { (shim.engine_free)(self.raw) };
         }
         if !self.runtime.is_null() {
             // SAFETY: made by `load`, freed once, after its only engine.

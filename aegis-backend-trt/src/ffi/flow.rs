@@ -31,7 +31,7 @@ impl Flow {
         let shim = engine.library().shim;
         let voice = engine.library().voice as Raw;
         // SAFETY: the engine is alive, and this value keeps it so; the voice is never freed.
-        let (context, said) = voice::hear(|| unsafe { (shim.context_new)(engine.engine, voice) });
+        let (context, said) = voice::hear(|| unsafe { (shim.context_new)(engine.raw, voice) });
         let refused = engine.refused();
         if context.is_null() {
             return Err(refused.map_or_else(|| NotLoaded::Refused(said.to_string()), NotLoaded::Memory));
@@ -59,10 +59,7 @@ impl Flow {
             let (done, lines) = voice::hear(set);
             stream.synchronize().map_err(said)?;
             if !done {
-                return Err(format!(
-                    "TensorRT allows no second session of a plan with open shapes: {}",
-                    lines
-                ));
+                return Err(format!("TensorRT allows no second session of a plan with open shapes: {lines}"));
             }
         }
         for (name, extents) in inputs {

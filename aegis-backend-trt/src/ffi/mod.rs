@@ -17,7 +17,7 @@ mod shim;
 mod voice;
 
 pub(crate) use budget::Refusal;
-pub(crate) use engine::{Engine, NotLoaded, Port};
+pub(crate) use engine::{Engine, Layout, NotLoaded, Port};
 pub(crate) use flow::Flow;
 pub(crate) use library::{Failure, Library, Opened};
 pub(crate) use shim::versions;
