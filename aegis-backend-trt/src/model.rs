@@ -1,6 +1,7 @@
 //! A loaded plan: its facts, and the execution context that its first session takes.
 use crate::ffi::{Engine, Flow, Layout, Library, NotLoaded, Port, Refusal};
 use crate::fit::fit;
+use crate::probe::unavailable;
 use crate::session::TrtSession;
 use aegis_backend::{
     Artifact, BackendError, Binding, DEVICE_ALIGN, DType, Dim, Limits, Model, ModelFacts, Place, Scratch,
@@ -131,6 +132,9 @@ fn not_loaded(path: &Path, library: Library, why: NotLoaded) -> BackendError {
                 "TensorRT asks for memory at a multiple of {align} bytes; the driver gives {DEVICE_ALIGN}"
             ),
         },
+        NotLoaded::NoRuntime(why) => {
+            unavailable(why, "it worked when it was found: see what the driver says".into())
+        }
         NotLoaded::Refused(why) => {
             BackendError::Malformed { path, why: format!("TensorRT {} refuses it: {why}", library.version) }
         }

@@ -101,7 +101,7 @@ pub(crate) fn unusable(library: &TrtLibrary, why: &str) -> BackendError {
     )
 }
 
-fn unavailable(why: String, remedy: String) -> BackendError {
+pub(crate) fn unavailable(why: String, remedy: String) -> BackendError {
     BackendError::Unavailable { backend: NAME, why, remedy }
 }
 

@@ -1,13 +1,13 @@
 //! A deserialised plan: its runtime, allocator and engine, and what the engine tells of its tensors.
 use super::budget::{Budget, Refusal};
-use super::library::Library;
+use super::library::{self, Library};
 use super::shim::{Extents, Raw, Tensor};
 use super::voice;
 use aegis_core::Bytes;
 use aegis_cuda::{Context, CudaError};
 use std::ffi::{CStr, CString, c_char};
 use std::ptr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// An engine with a runtime and an allocator of its own, so that its memory is counted by itself.
 pub(crate) struct Engine {
@@ -17,13 +17,16 @@ pub(crate) struct Engine {
     allocator: Raw,
     runtime: Raw,
     pub(super) raw: Raw,
+    /// Execution contexts are made and freed one at a time.
+    contexts: Mutex<()>,
 }
 
 // SAFETY: nothing here belongs to a thread: TensorRT finds the device by the calling thread's current context, which
 // every call sets first (`enter`).
 unsafe impl Send for Engine {}
-// SAFETY: what is reachable through `&Engine` only reads the engine or makes execution contexts, which TensorRT documents
-// as safe from several threads; the budget has its own lock.
+// SAFETY: what is reachable through `&Engine` reads what does not change once the engine is there, or makes and frees
+// execution contexts, one at a time (`contexts`); the budget has its own lock. That contexts of one engine execute at the
+// same time is what TensorRT has them for.
 unsafe impl Sync for Engine {}
 
 /// Why a plan was not loaded.
@@ -33,7 +36,9 @@ pub(crate) enum NotLoaded {
     Device(CudaError),
     /// It did not get the memory that it asked for.
     Memory(Refusal),
-    /// TensorRT refused, in its words.
+    /// TensorRT does not work here any more, in its words.
+    NoRuntime(String),
+    /// TensorRT refused the plan, in its words.
     Refused(String),
 }
 
@@ -76,16 +81,23 @@ impl Engine {
         let budget = Budget::new(context, limit);
         let null = ptr::null_mut();
         // From here on `drop` frees what is there.
-        let mut loaded =
-            Self { library, context: Arc::clone(context), budget, allocator: null, runtime: null, raw: null };
+        let mut loaded = Self {
+            library,
+            context: Arc::clone(context),
+            budget,
+            allocator: null,
+            runtime: null,
+            raw: null,
+            contexts: Mutex::default(),
+        };
         let shim = library.shim;
         let voice = library.voice as Raw;
         // SAFETY: the hooks use `loaded.budget`, which `drop` gives up after the allocator.
         loaded.allocator = unsafe { (shim.allocator_new)(loaded.budget.hooks()) };
         if loaded.allocator.is_null() {
-            return Err(NotLoaded::Refused("there is no memory for an allocator".to_owned()));
+            return Err(NotLoaded::NoRuntime("there is no memory for an allocator".to_owned()));
         }
-        loaded.runtime = library.runtime().map_err(NotLoaded::Refused)?;
+        loaded.runtime = library.runtime().map_err(NotLoaded::NoRuntime)?;
         // SAFETY: all three are alive; the allocator outlives the runtime (`drop`), the voice is never freed.
         unsafe { (shim.runtime_use)(loaded.runtime, voice, loaded.allocator) };
         // SAFETY: `plan` is valid for its length during the call, after which TensorRT no longer needs it.
@@ -110,6 +122,11 @@ impl Engine {
     /// The device it lies on, made current for the calling thread.
     pub(super) fn enter(&self) -> Result<&Arc<Context>, CudaError> {
         self.context.make_current().map(|()| &self.context)
+    }
+
+    /// Held while an execution context is made or freed.
+    pub(super) fn contexts(&self) -> MutexGuard<'_, ()> {
+        self.contexts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Device memory that TensorRT holds for it and its execution contexts.
@@ -199,6 +216,7 @@ impl Drop for Engine {
             unsafe { (shim.engine_free)(self.raw) };
         }
         if !self.runtime.is_null() {
+            let _one = library::runtimes();
             // SAFETY: made by `load`, freed once, after its only engine.
             unsafe { (shim.runtime_free)(self.runtime) };
         }
