@@ -210,18 +210,18 @@ unsafe extern "C" fn on_storage(_: Handle, arguments: *const Any, count: i32, re
     let given = unsafe { std::slice::from_raw_parts(arguments, usize::try_from(count).unwrap_or(0)) };
     let (mut run, mut device) = (0, DlDevice::HOST);
     let bytes = match given {
-        [_, shape, place, dtype, ..] if shape.index == index::SHAPE && dtype.index == index::DATA_TYPE => {
+        [_, shape, place, dtype, ..] if shape.index == index::SHAPE => {
             // The first of a virtual machine's devices is the one that its operators run on; -1 is the host.
             let place = if place.index == index::INT { place.value.cast_signed() } else { i64::MAX };
             let active = with_active(|active| (run, device) = (active.run, active.device));
-            active.filter(|()| place == 0 || (place == -1 && device == DlDevice::HOST)).map(|()| {
+            let ours = active.is_some() && (place == 0 || (place == -1 && device == DlDevice::HOST));
+            originals.api.element(dtype).filter(|_| ours).map(|element| {
                 // SAFETY: a shape object, by its type index, owns that many extents.
                 let extents = unsafe {
                     let cell = &(*shape.handle().cast::<Object<ShapeCell>>()).cell;
                     if cell.size == 0 { &[][..] } else { std::slice::from_raw_parts(cell.data, cell.size) }
                 };
-                let start = DlType::from_any(dtype.value).size();
-                extents.iter().try_fold(start, |n, extent| n.checked_mul(u64::try_from(*extent).ok()?))
+                extents.iter().try_fold(element.size(), |n, extent| n.checked_mul(u64::try_from(*extent).ok()?))
             })
         }
         _ => None,
@@ -256,7 +256,10 @@ unsafe extern "C" fn on_tensor(_: Handle, arguments: *const Any, count: i32, res
     };
     // SAFETY: the shape object owns that many extents.
     let extents = if cell.size == 0 { &[][..] } else { unsafe { std::slice::from_raw_parts(cell.data, cell.size) } };
-    let made = view(originals.api, storage.handle(), from, offset.value, extents, DlType::from_any(dtype.value));
+    let made = match originals.api.element(dtype) {
+        Some(element) => view(originals.api, storage.handle(), from, offset.value, extents, element),
+        None => Err(format!("a tensor's type is a value of TVM's type {}", dtype.index)),
+    };
     answer_with(originals.api, made, result)
 }
 
