@@ -42,7 +42,10 @@ fn loads_and_drops_leave_nothing_behind() {
     assert_eq!(held_before.1, held_after.1, "open files");
     assert!(held_after.0 <= held_before.0 + 4, "mappings: {held_before:?}, {held_after:?}");
     // A module is 76 KiB of code and constants: one lost in ten would show.
-    assert!(after <= before + 256 + 8 * cycles / 10, "{before} KiB before {cycles} cycles, {after} KiB after");
+    assert!(
+        after <= before + 256 + 8 * cycles / 10,
+        "{before} KiB before {cycles} cycles, {after} KiB after"
+    );
 
     // Jobs alone lose nothing either.
     let model = backend.load(&artifact, &Limits::default()).unwrap();

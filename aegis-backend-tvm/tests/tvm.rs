@@ -5,8 +5,8 @@ mod common;
 
 use aegis_backend::conformance::Case;
 use aegis_backend::{
-    Artifact, BackendError, Binding, DType, Io, Limits, Model, Place, Runner, RuntimeBackend, Scratch, TensorBuf,
-    TensorMut, TensorRef,
+    Artifact, BackendError, Binding, DType, Io, Limits, Model, Place, Runner, RuntimeBackend, Scratch,
+    TensorBuf, TensorMut, TensorRef,
 };
 use aegis_backend_tvm::TvmBackend;
 use aegis_core::{Bytes, Nanos, Rng};
@@ -95,7 +95,11 @@ fn tensors_that_are_not_aligned_for_kernels_are_copied() {
         let data = &shifted.data()[shift..];
         let inputs = [TensorRef { dtype: DType::F32, shape: input.shape(), data }];
         let outputs = buffers.iter_mut().zip(&shapes);
-        let outputs = outputs.map(|(b, shape)| TensorMut { dtype: DType::F32, shape, data: &mut b.data_mut()[shift..] });
+        let outputs = outputs.map(|(b, shape)| TensorMut {
+            dtype: DType::F32,
+            shape,
+            data: &mut b.data_mut()[shift..],
+        });
         let mut outputs: Vec<_> = outputs.collect();
         session.run(0, Io { inputs: &inputs, outputs: &mut outputs }).unwrap();
         buffers.iter().map(|b| b.data()[shift..].to_vec()).collect()
@@ -168,13 +172,14 @@ fn refused(backend: &TvmBackend, artifact: &Artifact, says: &str) -> BackendErro
 #[test]
 fn what_cannot_be_run_is_refused_at_load() {
     let (Some(backend), Some(mlp)) = (common::tvm(), common::module("mlp")) else { return };
-    let with = |from: &str, to: &str| {
-        common::repacked(&mlp, |text| text.replacen(from, to, 1), None)
-    };
+    let with = |from: &str, to: &str| common::repacked(&mlp, |text| text.replacen(from, to, 1), None);
     let abi = "\"abi\": [\n  0,\n  1,\n  16\n ]";
     for (artifact, says) in [
         (with(abi, "\"abi\": [0, 2, 0]"), "for FFI 0.2.0, and this process has FFI 0.1.16; compile it again"),
-        (with(&format!("\"{}\"", std::env::consts::ARCH), "\"z80\""), "it is compiled for z80, this process runs on"),
+        (
+            with(&format!("\"{}\"", std::env::consts::ARCH), "\"z80\""),
+            "it is compiled for z80, this process runs on",
+        ),
     ] {
         let error = refused(&backend, &artifact, says);
         assert!(matches!(error, BackendError::Unsupported { .. }), "{error:?}");
@@ -183,8 +188,10 @@ fn what_cannot_be_run_is_refused_at_load() {
         (with("\"dtype\": \"f32\"", "\"dtype\": \"i32\""), "its first run failed: "),
         (with("2,\n    16", "2,\n    17"), "its first run failed: "),
         (with("2,\n    8", "4,\n    4"), "its first run failed: output `y` should be f32[4,4]"),
-        (with("\"name\": \"y\"", "\"name\": \"y\", \"dtype\": \"f32\", \"shape\": [1]}, {\"name\": \"z\""),
-            "its first run failed: the program gave 1 outputs, its manifest lists 2"),
+        (
+            with("\"name\": \"y\"", "\"name\": \"y\", \"dtype\": \"f32\", \"shape\": [1]}, {\"name\": \"z\""),
+            "its first run failed: the program gave 1 outputs, its manifest lists 2",
+        ),
         (common::repacked(&mlp, |text| text, Some(b"no code")), "compiled by TVM 0.27.0.post1 for generic: "),
         (common::repacked(&mlp, |text| text, Some(b"")), "compiled by TVM"),
     ] {
@@ -228,7 +235,8 @@ fn a_module_for_a_device_needs_one() {
 #[test]
 fn the_process_has_one_tvm() {
     let (Some(first), Some(mlp)) = (common::tvm(), common::module("mlp")) else { return };
-    let folders = [&first.library().ffi, &first.library().runtime].map(|file| file.parent().unwrap().to_path_buf());
+    let folders =
+        [&first.library().ffi, &first.library().runtime].map(|file| file.parent().unwrap().to_path_buf());
     assert_eq!(TvmBackend::find(Some(&folders)).unwrap().library(), first.library());
 
     let other = tempfile::tempdir().unwrap();
