@@ -25,8 +25,11 @@ type Outcome<T> = Result<T, Box<dyn Error>>;
 /// When something began and ended.
 type Span = (Instant, Instant);
 
-/// What is done beside A's jobs, and when: for each kind of thing its name and its times.
-type Phase<'a> = &'a mut dyn FnMut() -> Outcome<Vec<(&'static str, Vec<Span>)>>;
+/// What was done beside A's jobs, and when: for each kind of thing its name and its times.
+type Done = Vec<(&'static str, Vec<Span>)>;
+
+/// Does it.
+type Phase<'a> = &'a mut dyn FnMut() -> Outcome<Done>;
 
 /// The first argument of the process that only loads.
 const CHILD: &str = "load-only";
@@ -131,10 +134,7 @@ fn measure(a: &Path, b: &Path, loads: u32) -> Outcome<()> {
 }
 
 /// Runs one job after the other on another thread while `phase` runs; answers the jobs and what `phase` answers.
-fn while_running(
-    runner: &mut Runner,
-    phase: Phase<'_>,
-) -> Outcome<(Vec<Span>, Vec<(&'static str, Vec<Span>)>)> {
+fn while_running(runner: &mut Runner, phase: Phase<'_>) -> Outcome<(Vec<Span>, Done)> {
     let done = AtomicBool::new(false);
     let mut jobs = Vec::with_capacity(1 << 20);
     let spans = std::thread::scope(|scope| {
@@ -155,7 +155,7 @@ fn while_running(
 }
 
 /// Loads `model` in another process; answers its start and its loads by this process's clock.
-fn elsewhere(model: &Path) -> Outcome<Vec<(&'static str, Vec<Span>)>> {
+fn elsewhere(model: &Path) -> Outcome<Done> {
     let program: PathBuf = std::env::current_exe()?;
     let spawned = Instant::now();
     let mut started = Vec::new();
