@@ -3,9 +3,13 @@
 
 use crate::error::{checked, ready};
 use crate::ffi::Raw;
-use crate::{Context, CudaError, DeviceSlice, Event};
-use std::ffi::{c_int, c_void};
-use std::sync::Arc;
+use crate::memory::{PinnedMemory, using};
+use crate::{Context, CudaError, DeviceSlice, Event, GreenContext};
+use std::ffi::c_void;
+use std::sync::{Arc, Mutex};
+
+/// It does not wait for the default stream, and that one not for it.
+pub(crate) const NON_BLOCKING: u32 = 1;
 
 /// Which streams the device prefers when it has a choice; it is a hint between kernels, never preemption.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -22,6 +26,10 @@ pub enum StreamPriority {
 pub struct Stream {
     context: Arc<Context>,
     raw: usize,
+    /// What it runs on, where that is a part of the device.
+    _part: Option<Arc<GreenContext>>,
+    /// What [`read`](Self::read) and [`write`](Self::write) copy through.
+    pub(crate) bounce: Mutex<Option<PinnedMemory>>,
 }
 
 impl Stream {
@@ -30,18 +38,18 @@ impl Stream {
     /// # Errors
     /// [`CudaError::Call`].
     pub fn new(context: &Arc<Context>, priority: StreamPriority) -> Result<Arc<Self>, CudaError> {
-        const NON_BLOCKING: u32 = 1;
-        context.make_current()?;
-        let (mut least, mut greatest): (c_int, c_int) = (0, 0);
-        // SAFETY: both are valid places for one int, and a context is current.
-        let status = unsafe { (context.work.priority_range)(&raw mut least, &raw mut greatest) };
-        checked("cuCtxGetStreamPriorityRange", status)?;
-        let priority = if priority == StreamPriority::Urgent { greatest } else { least };
+        let priority = context.stream_priority(priority)?;
         let mut raw: Raw = std::ptr::null_mut();
         // SAFETY: `raw` is a valid place for one handle; the priority is in the range that the driver just gave.
         let status = unsafe { (context.work.stream_create)(&raw mut raw, NON_BLOCKING, priority) };
         checked("cuStreamCreateWithPriority", status)?;
-        Ok(Arc::new(Self { context: Arc::clone(context), raw: raw as usize }))
+        Ok(Self::adopt(context, raw, None))
+    }
+
+    /// A stream that the driver just made, on a part of the device or on all of it.
+    pub(crate) fn adopt(context: &Arc<Context>, raw: Raw, part: Option<Arc<GreenContext>>) -> Arc<Self> {
+        let (context, raw) = (Arc::clone(context), raw as usize);
+        Arc::new(Self { context, raw, _part: part, bounce: Mutex::new(None) })
     }
 
     /// The device that it belongs to.
@@ -92,16 +100,17 @@ impl Stream {
     /// # Errors
     /// [`CudaError::HostHasIt`], [`CudaError::OtherStream`], [`CudaError::Call`].
     pub fn fill(&self, to: &DeviceSlice, byte: u8) -> Result<(), CudaError> {
-        to.usable_on(self)?;
         let bytes = to.size();
         if bytes == 0 {
             return Ok(());
         }
         self.context.make_current()?;
-        // SAFETY: the slice lies within memory that lives until the work is done (`usable_on`), and the host has no view
-        // of it.
-        let status = unsafe { (self.context.work.set_bytes)(to.address(), byte, bytes, self.raw()) };
-        checked("cuMemsetD8Async", status)
+        using(self, &[to], || {
+            // SAFETY: the slice lies within memory that lives until the work is done and that the host has no view of
+            // (`using`).
+            let status = unsafe { (self.context.work.set_bytes)(to.address(), byte, bytes, self.raw()) };
+            checked("cuMemsetD8Async", status)
+        })
     }
 
     /// Copies a part of the device's memory into another of the same size.
@@ -112,11 +121,9 @@ impl Stream {
         if from.len() != to.len() {
             return Err(CudaError::SizesDiffer { from: from.len(), to: to.len() });
         }
-        from.usable_on(self)?;
-        to.usable_on(self)?;
-        // SAFETY: both slices lie within memory that lives until the work is done (`usable_on`), and the host has no view
-        // of it.
-        unsafe { self.copy_raw(from.address(), to.address(), to.size()) }
+        // SAFETY: both slices lie within memory that lives until the work is done and that the host has no view of
+        // (`using`).
+        using(self, &[from, to], || unsafe { self.copy_raw(from.address(), to.address(), to.size()) })
     }
 
     /// Copies between addresses of the device, for memory that another library owns.
