@@ -27,7 +27,7 @@ mod process;
 mod session;
 mod tensor;
 
-use aegis_backend::{Artifact, BackendError, Model, RuntimeBackend};
+use aegis_backend::{Artifact, BackendError, Limits, Model, RuntimeBackend};
 use std::path::{Path, PathBuf};
 
 /// The name in specs and messages.
@@ -65,7 +65,7 @@ impl RuntimeBackend for OrtBackend {
         format!("onnxruntime {}", self.runtime.version)
     }
 
-    fn load(&self, artifact: &Artifact) -> Result<Box<dyn Model>, BackendError> {
+    fn load(&self, artifact: &Artifact, _: &Limits) -> Result<Box<dyn Model>, BackendError> {
         Ok(Box::new(model::OrtModel::load(&self.runtime.environment, artifact)?))
     }
 }

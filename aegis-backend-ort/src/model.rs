@@ -2,7 +2,8 @@
 use crate::session::OrtSession;
 use aegis_backend::onnx::{Outline, Port};
 use aegis_backend::{
-    Artifact, BackendError, Binding, DType, Dim, Model, ModelFacts, Scratch, Session, TensorFacts, catch,
+    Artifact, BackendError, Binding, DType, Dim, Model, ModelFacts, Place, Scratch, Session, TensorFacts,
+    catch,
 };
 use aegis_core::Bytes;
 use ort::environment::Environment;
@@ -41,13 +42,16 @@ impl Model for OrtModel {
         &self.facts
     }
 
-    fn open(&self, binding: &Binding) -> Result<Box<dyn Session>, BackendError> {
+    fn open(&self, binding: &Binding) -> Result<Session, BackendError> {
         let mut engine = self.engine.lock().unwrap_or_else(PoisonError::into_inner);
         if engine.0 != binding.threads {
             let session = commit(&self.environment, &self.artifact, binding.threads)?;
             *engine = (binding.threads, Arc::new(Mutex::new(session)));
         }
-        Ok(Box::new(OrtSession { engine: Arc::clone(&engine.1), facts: Arc::clone(&self.facts) }))
+        Ok(Session::Host(Box::new(OrtSession {
+            engine: Arc::clone(&engine.1),
+            facts: Arc::clone(&self.facts),
+        })))
     }
 }
 
@@ -86,6 +90,7 @@ fn facts(
 ) -> Result<ModelFacts, String> {
     let file = Bytes(artifact.bytes().len() as u64);
     Ok(ModelFacts {
+        place: Place::Host,
         inputs: tensors("input", &outline.inputs, session.inputs())?,
         outputs: tensors("output", &outline.outputs, session.outputs())?,
         weights: outline

@@ -1,7 +1,7 @@
 //! One flow of executions: inputs as views, a run, outputs copied out.
 use crate::model::Engine;
 use crate::tensor;
-use aegis_backend::{BackendError, Io, ModelFacts, Progress, SegmentIndex, Session, Stream, catch};
+use aegis_backend::{BackendError, HostSession, Io, ModelFacts, SegmentIndex, catch};
 use aegis_core::{Blame, Fault, FaultCode, Usable};
 use std::sync::{Arc, PoisonError};
 
@@ -10,13 +10,8 @@ pub(crate) struct OrtSession {
     pub(crate) facts: Arc<ModelFacts>,
 }
 
-impl Session for OrtSession {
-    fn enqueue(
-        &mut self,
-        segment: SegmentIndex,
-        _: &Stream,
-        io: Io<'_, '_>,
-    ) -> Result<Progress, BackendError> {
+impl HostSession for OrtSession {
+    fn run(&mut self, segment: SegmentIndex, io: Io<'_, '_>) -> Result<(), BackendError> {
         let facts = &*self.facts;
         if segment >= facts.segments {
             return Err(BackendError::NoSuchSegment { segment, segments: facts.segments });
@@ -34,16 +29,12 @@ impl Session for OrtSession {
             {
                 tensor::output(facts, &value, output)?;
             }
-            Ok(Progress::Done)
+            Ok(())
         })
         .unwrap_or_else(|why| {
             let fault = Fault { blame: Blame::Backend, code: FaultCode::Panicked, usable: Usable::Model };
             Err(BackendError::Execution { why, fault })
         })
-    }
-
-    fn wait(&mut self) -> Result<(), BackendError> {
-        Ok(())
     }
 }
 

@@ -2,7 +2,7 @@
 mod common;
 
 use aegis_backend::conformance::onnx;
-use aegis_backend::{Artifact, Binding, DType, ModelFacts, RuntimeBackend, TensorBuf, run_job};
+use aegis_backend::{Artifact, Binding, DType, Limits, ModelFacts, RuntimeBackend, TensorBuf, run_job};
 use aegis_backend_rten::RtenBackend;
 use aegis_core::Rng;
 use std::time::Instant;
@@ -20,7 +20,9 @@ struct Ran {
 
 fn run(backend: &dyn RuntimeBackend, artifact: &Artifact) -> Ran {
     let start = Instant::now();
-    let model = backend.load(artifact).unwrap_or_else(|error| panic!("{}: {error}", backend.name()));
+    let model = backend
+        .load(artifact, &Limits::default())
+        .unwrap_or_else(|error| panic!("{}: {error}", backend.name()));
     let loaded = start.elapsed();
     let facts = model.facts().clone();
     let mut rng = Rng::new(SEED);
@@ -29,7 +31,8 @@ fn run(backend: &dyn RuntimeBackend, artifact: &Artifact) -> Ran {
         input.fill_random(&mut rng);
     }
     let mut outputs: Vec<_> = facts.outputs.iter().map(|t| TensorBuf::for_facts(t).unwrap()).collect();
-    let mut session = model.open(&Binding { threads: Some(1) }).unwrap();
+    let binding = Binding { threads: Some(1), ..Binding::default() };
+    let mut session = model.open(&binding).unwrap().into_host().unwrap();
     let mut fastest = std::time::Duration::MAX;
     for _ in 0..3 {
         let start = Instant::now();

@@ -4,14 +4,14 @@ mod common;
 
 use aegis_backend::conformance::{Case, onnx};
 use aegis_backend::{
-    Artifact, BackendError, Binding, DType, Model, RuntimeBackend, Scratch, TensorBuf, run_job,
+    Artifact, BackendError, Binding, DType, Limits, Model, RuntimeBackend, Scratch, TensorBuf, run_job,
 };
 use aegis_backend_ort::OrtBackend;
 use aegis_core::Bytes;
 
 fn case(bytes: Vec<u8>) -> Option<Case> {
     let model = Artifact::from_bytes("hand.onnx", bytes);
-    Some(Case { backend: Box::new(common::ort()?), model })
+    Some(Case { backend: Box::new(common::ort()?), model, stream: None })
 }
 
 mod dense {
@@ -28,13 +28,13 @@ mod real {
     fn lstm() -> Option<Case> {
         let (backend, folder) = (common::ort()?, common::models()?);
         let model = Artifact::open(&folder.join("lstm_predictor.onnx")).unwrap_or_else(|e| panic!("{e}"));
-        Some(Case { backend: Box::new(backend), model })
+        Some(Case { backend: Box::new(backend), model, stream: None })
     }
     aegis_backend::conformance!(lstm());
 }
 
 fn load(backend: &OrtBackend, bytes: Vec<u8>) -> Result<Box<dyn Model>, BackendError> {
-    backend.load(&Artifact::from_bytes("hand.onnx", bytes))
+    backend.load(&Artifact::from_bytes("hand.onnx", bytes), &Limits::default())
 }
 
 fn tensor(dtype: DType, shape: &[u64], bytes: &[u8]) -> TensorBuf {
@@ -75,7 +75,7 @@ fn wide_and_symbolic_types_arrive_whole() {
     let model = load(&backend, onnx::mixed()).unwrap();
     let long = |values: &[i64]| values.iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<u8>>();
     let flags: Vec<u8> = (0..64).map(|i| i % 3 % 2).collect();
-    let mut session = model.open(&Binding::default()).unwrap();
+    let mut session = model.open(&Binding::default()).unwrap().into_host().unwrap();
     let mut execute = |index: &[i64], flags: &[u8], rows: u64| {
         let inputs =
             [tensor(DType::I64, &[index.len() as u64], &long(index)), tensor(DType::Bool, &[64], flags)];
@@ -112,7 +112,7 @@ fn any_number_of_threads_gives_the_same() {
     let x: Vec<u8> = (0..32u8).flat_map(|i| (f32::from(i) / 8.0 - 2.0).to_le_bytes()).collect();
     let input = [tensor(DType::F32, &[2, 16], &x)];
     let mut sessions: Vec<_> = [None, Some(0), Some(1), Some(3), None]
-        .map(|threads| model.open(&Binding { threads }).unwrap())
+        .map(|threads| model.open(&Binding { threads, ..Binding::default() }).unwrap().into_host().unwrap())
         .into_iter()
         .collect();
     drop(model);

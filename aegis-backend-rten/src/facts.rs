@@ -1,12 +1,13 @@
 //! What a model says about itself: types from the file, because rten shows `i64` and `bool` as `i32`; shapes from the
 //! file, completed by what rten inferred.
 use aegis_backend::onnx::{Outline, Port};
-use aegis_backend::{DType, Dim, ModelFacts, Scratch, TensorFacts};
+use aegis_backend::{DType, Dim, ModelFacts, Place, Scratch, TensorFacts};
 use rten::{Dimension, Model, NodeId};
 
 /// The facts of a loaded model, or why it cannot be used.
 pub(crate) fn facts(outline: &Outline, model: &Model) -> Result<ModelFacts, String> {
     Ok(ModelFacts {
+        place: Place::Host,
         inputs: tensors("input", &outline.inputs, model.input_ids(), model)?,
         outputs: tensors("output", &outline.outputs, model.output_ids(), model)?,
         weights: outline.constants,

@@ -18,7 +18,9 @@ mod facts;
 mod session;
 mod tensor;
 
-use aegis_backend::{Artifact, BackendError, Binding, Model, ModelFacts, RuntimeBackend, Session, catch};
+use aegis_backend::{
+    Artifact, BackendError, Binding, Limits, Model, ModelFacts, RuntimeBackend, Session, catch,
+};
 use rten::ModelOptions;
 use session::RtenSession;
 use std::sync::Arc;
@@ -47,7 +49,7 @@ impl RuntimeBackend for RtenBackend {
         RTEN.to_owned()
     }
 
-    fn load(&self, artifact: &Artifact) -> Result<Box<dyn Model>, BackendError> {
+    fn load(&self, artifact: &Artifact, _: &Limits) -> Result<Box<dyn Model>, BackendError> {
         let outline = aegis_backend::onnx::outline(artifact)?;
         let path = || artifact.origin().to_path_buf();
         let model = catch(|| ModelOptions::with_all_ops().load(artifact.bytes().to_vec()))
@@ -77,7 +79,7 @@ impl Model for RtenModel {
         &self.0.facts
     }
 
-    fn open(&self, binding: &Binding) -> Result<Box<dyn Session>, BackendError> {
-        Ok(Box::new(RtenSession::new(Arc::clone(&self.0), binding.threads)))
+    fn open(&self, binding: &Binding) -> Result<Session, BackendError> {
+        Ok(Session::Host(Box::new(RtenSession::new(Arc::clone(&self.0), binding.threads))))
     }
 }

@@ -1,6 +1,6 @@
 //! One flow of executions: inputs in, a run on the session's threads, outputs out.
 use crate::{Loaded, tensor};
-use aegis_backend::{BackendError, Io, Progress, SegmentIndex, Session, Stream, catch};
+use aegis_backend::{BackendError, HostSession, Io, SegmentIndex, catch};
 use aegis_core::{Blame, Fault, FaultCode, Usable};
 use rten::{RunOptions, ThreadPool};
 use std::sync::Arc;
@@ -17,13 +17,8 @@ impl RtenSession {
     }
 }
 
-impl Session for RtenSession {
-    fn enqueue(
-        &mut self,
-        segment: SegmentIndex,
-        _: &Stream,
-        io: Io<'_, '_>,
-    ) -> Result<Progress, BackendError> {
+impl HostSession for RtenSession {
+    fn run(&mut self, segment: SegmentIndex, io: Io<'_, '_>) -> Result<(), BackendError> {
         let Loaded { model, facts } = &*self.loaded;
         if segment >= facts.segments {
             return Err(BackendError::NoSuchSegment { segment, segments: facts.segments });
@@ -46,10 +41,6 @@ impl Session for RtenSession {
         for ((facts, value), output) in facts.outputs.iter().zip(&values).zip(io.outputs.iter_mut()) {
             tensor::output(facts, value, output)?;
         }
-        Ok(Progress::Done)
-    }
-
-    fn wait(&mut self) -> Result<(), BackendError> {
         Ok(())
     }
 }

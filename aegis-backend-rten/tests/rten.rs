@@ -1,14 +1,18 @@
 //! The rten backend: conformance on models written by hand and on a real one, types, threads and refusals.
 use aegis_backend::conformance::{Case, onnx};
 use aegis_backend::{
-    Artifact, BackendError, Binding, DType, Model, RuntimeBackend, Scratch, TensorBuf, run_job,
+    Artifact, BackendError, Binding, DType, Limits, Model, RuntimeBackend, Scratch, TensorBuf, run_job,
 };
 use aegis_backend_rten::RtenBackend;
 use aegis_core::Bytes;
 use std::path::PathBuf;
 
 fn case(bytes: Vec<u8>) -> Case {
-    Case { backend: Box::new(RtenBackend::new()), model: Artifact::from_bytes("hand.onnx", bytes) }
+    Case {
+        backend: Box::new(RtenBackend::new()),
+        model: Artifact::from_bytes("hand.onnx", bytes),
+        stream: None,
+    }
 }
 
 mod dense {
@@ -31,13 +35,13 @@ mod real {
             return None;
         }
         let model = Artifact::open(&path).unwrap_or_else(|error| panic!("{error}"));
-        Some(Case { backend: Box::new(RtenBackend::new()), model })
+        Some(Case { backend: Box::new(RtenBackend::new()), model, stream: None })
     }
     aegis_backend::conformance!(lstm());
 }
 
 fn load(bytes: Vec<u8>) -> Result<Box<dyn Model>, BackendError> {
-    RtenBackend::new().load(&Artifact::from_bytes("hand.onnx", bytes))
+    RtenBackend::new().load(&Artifact::from_bytes("hand.onnx", bytes), &Limits::default())
 }
 
 /// Runs one job; inputs and outputs are `(type, shape, bytes)` and `(type, shape)`.
@@ -54,7 +58,7 @@ fn execute(
     };
     let inputs: Vec<_> = inputs.iter().map(filled).collect();
     let mut outputs: Vec<_> = outputs.iter().map(|(d, s)| TensorBuf::zeroed(*d, s).unwrap()).collect();
-    let mut session = model.open(&Binding { threads })?;
+    let mut session = model.open(&Binding { threads, ..Binding::default() })?.into_host().unwrap();
     run_job(&mut *session, model.facts().segments, &inputs, &mut outputs)?;
     Ok(outputs.iter().map(|t| t.data().to_vec()).collect())
 }

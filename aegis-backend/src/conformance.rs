@@ -7,7 +7,7 @@
 //! use aegis_backend::{Artifact, conformance::Case, sim::SimBackend};
 //! fn sim() -> Option<Case> {
 //!     let model = Artifact::from_bytes("plain.toml", b"weights = '1 MiB'".to_vec());
-//!     Some(Case { backend: Box::new(SimBackend::without_waiting(1)), model })
+//!     Some(Case { backend: Box::new(SimBackend::without_waiting(1)), model, stream: None })
 //! }
 //! aegis_backend::conformance!(sim());
 //! ```
@@ -15,12 +15,15 @@
 //! `None` passes: what the case needs is not on this machine, and whoever made it has said so. The checks panic with
 //! what they found, as tests do.
 use crate::{
-    Artifact, BackendError, Binding, DType, Dim, Io, Model, RuntimeBackend, Session, Stream, TensorBuf,
-    TensorMut, TensorRef, catch, run_job,
+    Artifact, BackendError, Binding, DType, DeviceBinding, DeviceSession, Dim, HostSession, Io, Limits,
+    Model, Place, Runner, RuntimeBackend, Session, TensorBuf, TensorMut, TensorRef, catch, fill_random,
+    run_job,
 };
 use aegis_core::{Bytes, Rng};
+use aegis_cuda::Stream;
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::sync::Arc;
 
 pub mod onnx;
 
@@ -31,6 +34,8 @@ pub struct Case {
     pub backend: Box<dyn RuntimeBackend>,
     /// A model that it can load and run, with at least one input that matters.
     pub model: Artifact,
+    /// The stream for models that live on a device.
+    pub stream: Option<Arc<Stream>>,
 }
 
 /// Makes a `#[test]` of each check of the suite; the argument is an expression that gives an `Option<Case>`.
@@ -42,6 +47,7 @@ macro_rules! conformance {
             same_input_same_output
             other_input_other_output
             bad_tensors_are_refused_and_harmless
+            bad_bindings_are_refused_and_harmless
             segments_out_of_range_are_refused
             corrupt_files_never_panic
             text_is_not_a_model
@@ -66,11 +72,31 @@ macro_rules! conformance {
 const RUN_AT_MOST: Bytes = Bytes(64 << 20);
 
 fn load(case: &Case) -> Box<dyn Model> {
-    case.backend.load(&case.model).unwrap_or_else(|e| panic!("the case's own model does not load: {e}"))
+    let loaded = case.backend.load(&case.model, &Limits::default());
+    loaded.unwrap_or_else(|e| panic!("the case's own model does not load: {e}"))
 }
 
-fn open(model: &dyn Model) -> Box<dyn Session> {
-    model.open(&Binding::default()).unwrap_or_else(|e| panic!("a session does not open: {e}"))
+/// What a session of `model` needs, all of it for itself alone.
+fn binding(case: &Case, model: &dyn Model) -> Result<Binding, BackendError> {
+    let device = match (model.facts().place, &case.stream) {
+        (Place::Host, _) => None,
+        (Place::Device, Some(stream)) => Some(DeviceBinding::alone(stream, model.facts())?),
+        (Place::Device, None) => panic!("the model lives on a device, and the case has no stream"),
+    };
+    Ok(Binding { threads: None, device })
+}
+
+fn try_open(case: &Case, model: &dyn Model) -> Result<Runner, BackendError> {
+    Runner::open(model, &binding(case, model)?)
+}
+
+fn open(case: &Case, model: &dyn Model) -> Runner {
+    try_open(case, model).unwrap_or_else(|e| panic!("a session does not open: {e}"))
+}
+
+fn session(case: &Case, model: &dyn Model) -> Session {
+    let opened = binding(case, model).and_then(|binding| model.open(&binding));
+    opened.unwrap_or_else(|e| panic!("a session does not open: {e}"))
 }
 
 /// Random inputs from a seed, and outputs full of a value that no check expects.
@@ -85,20 +111,29 @@ fn tensors(model: &dyn Model, seed: u64) -> (Vec<TensorBuf>, Vec<TensorBuf>) {
         input.fill_random(&mut rng);
     }
     for output in &mut outputs {
-        output.data_mut().fill(0xa5);
+        output.data_mut().fill(POISON);
     }
     (inputs, outputs)
 }
 
+/// What outputs are full of before a job, so that one that nobody wrote shows.
+const POISON: u8 = 0xa5;
+
 /// Runs one job on random inputs from `seed`; answers the outputs' bytes.
-fn run(model: &dyn Model, session: &mut dyn Session, seed: u64) -> Result<Vec<Vec<u8>>, BackendError> {
-    let (inputs, mut outputs) = tensors(model, seed);
-    run_job(session, model.facts().segments, &inputs, &mut outputs)?;
-    Ok(outputs.iter().map(|t| t.data().to_vec()).collect())
+fn run(model: &dyn Model, runner: &mut Runner, seed: u64) -> Result<Vec<Vec<u8>>, BackendError> {
+    let facts = model.facts();
+    let mut rng = Rng::new(seed);
+    for (index, input) in facts.inputs.iter().enumerate() {
+        fill_random(input.dtype, runner.input_mut(index)?.expect("as many as the facts say"), &mut rng);
+    }
+    runner.fill_outputs(POISON)?;
+    runner.run_job(facts.segments)?;
+    let output = |index| runner.output(index).expect("as many as the facts say").to_vec();
+    Ok((0..facts.outputs.len()).map(output).collect())
 }
 
-fn expect_run(model: &dyn Model, session: &mut dyn Session, seed: u64) -> Vec<Vec<u8>> {
-    run(model, session, seed).unwrap_or_else(|e| panic!("a sound job failed: {e}"))
+fn expect_run(model: &dyn Model, runner: &mut Runner, seed: u64) -> Vec<Vec<u8>> {
+    run(model, runner, seed).unwrap_or_else(|e| panic!("a sound job failed: {e}"))
 }
 
 /// What every error must be: a sentence.
@@ -131,10 +166,10 @@ pub fn facts_are_plausible(case: &Case) {
 /// If not.
 pub fn same_input_same_output(case: &Case) {
     let model = load(case);
-    let mut session = open(&*model);
-    let first = expect_run(&*model, &mut *session, 1);
-    assert_eq!(first, expect_run(&*model, &mut *session, 1));
-    assert_eq!(first, expect_run(&*model, &mut *open(&*model), 1), "in a second session");
+    let mut runner = open(case, &*model);
+    let first = expect_run(&*model, &mut runner, 1);
+    assert_eq!(first, expect_run(&*model, &mut runner, 1));
+    assert_eq!(first, expect_run(&*model, &mut open(case, &*model), 1), "in a second session");
 }
 
 /// Another input gives another output, and the first input still gives the first output.
@@ -143,29 +178,36 @@ pub fn same_input_same_output(case: &Case) {
 /// If not.
 pub fn other_input_other_output(case: &Case) {
     let model = load(case);
-    let mut session = open(&*model);
-    let [a, b, again] = [1, 2, 1].map(|seed| expect_run(&*model, &mut *session, seed));
+    let mut runner = open(case, &*model);
+    let [a, b, again] = [1, 2, 1].map(|seed| expect_run(&*model, &mut runner, seed));
     assert_ne!(a, b, "the input does not reach the output");
     assert_eq!(a, again);
 }
 
 /// Wrong counts, types, shapes, lengths and alignments of inputs and outputs are [`BackendError::BadTensor`], and the
-/// session works after each.
+/// session works after each. A session on a device takes no tensors when it runs and has nothing to refuse here.
 ///
 /// # Panics
 /// If not.
 pub fn bad_tensors_are_refused_and_harmless(case: &Case) {
     let model = load(case);
-    let mut session = open(&*model);
-    let sound = expect_run(&*model, &mut *session, 1);
+    let Some(mut session) = session(case, &*model).into_host() else { return };
+    let segments = model.facts().segments;
+    let job = |session: &mut dyn HostSession| -> Vec<Vec<u8>> {
+        let (inputs, mut outputs) = tensors(&*model, 1);
+        run_job(session, segments, &inputs, &mut outputs)
+            .unwrap_or_else(|e| panic!("a sound job failed: {e}"));
+        outputs.iter().map(|t| t.data().to_vec()).collect()
+    };
+    let sound = job(&mut *session);
     let (inputs, mut outputs) = tensors(&*model, 1);
     let (first_in, first_out) = (inputs[0].clone(), outputs[0].clone());
     let mut refused = |what: &str, io: Io<'_, '_>| {
-        match session.enqueue(0, &Stream::Host, io) {
+        match session.run(0, io) {
             Err(error @ BackendError::BadTensor { .. }) => check_error(&error),
             other => panic!("{what}: expected a bad tensor, got {other:?}"),
         }
-        assert_eq!(sound, expect_run(&*model, &mut *session, 1), "the session is hurt by {what}");
+        assert_eq!(sound, job(&mut *session), "the session is hurt by {what}");
     };
 
     let rest: Vec<_> = inputs[1..].iter().map(TensorBuf::input).collect();
@@ -230,24 +272,61 @@ pub fn bad_tensors_are_refused_and_harmless(case: &Case) {
     refused("a short output", Io { inputs: &all, outputs: &mut bad });
 }
 
+/// What is missing, too short or misaligned in the binding of a session on a device is [`BackendError::BadBinding`], and
+/// the model works after each. A session on the host is bound to nothing and has nothing to refuse here.
+///
+/// # Panics
+/// If not.
+pub fn bad_bindings_are_refused_and_harmless(case: &Case) {
+    let model = load(case);
+    let facts = model.facts();
+    let Some(stream) = case.stream.as_ref().filter(|_| facts.place == Place::Device) else { return };
+    let sound = expect_run(&*model, &mut open(case, &*model), 1);
+    let refused = |what: &str, device: Option<DeviceBinding>| {
+        match model.open(&Binding { threads: None, device }) {
+            Err(error @ BackendError::BadBinding { .. }) => check_error(&error),
+            other => panic!("{what}: expected a bad binding, got {other:?}"),
+        }
+        assert_eq!(sound, expect_run(&*model, &mut open(case, &*model), 1), "the model is hurt by {what}");
+    };
+    let alone = || DeviceBinding::alone(stream, facts).unwrap_or_else(|e| panic!("{e}"));
+    refused("no stream and no tensors", None);
+    for (which, tensors) in [("input", 0), ("output", 1)] {
+        let with = |change: &dyn Fn(&mut Vec<aegis_cuda::DeviceSlice>)| {
+            let mut device = alone();
+            change(if tensors == 0 { &mut device.inputs } else { &mut device.outputs });
+            Some(device)
+        };
+        refused(&format!("a missing {which}"), with(&|list| drop(list.pop())));
+        refused(&format!("an {which} too many"), with(&|list| list.push(list[0].clone())));
+        let shorter = |list: &mut Vec<aegis_cuda::DeviceSlice>| {
+            list[0] = list[0].part(Bytes::ZERO, list[0].len() - Bytes(1)).expect("it has a byte");
+        };
+        refused(&format!("a short {which}"), with(&shorter));
+    }
+    if let Some(bytes) = facts.placeable().filter(|bytes| *bytes > Bytes::ZERO) {
+        let mut without = alone();
+        let scratch = without.scratch.take().expect("it was asked for");
+        refused("no scratch", Some(without.clone()));
+        without.scratch = scratch.part(Bytes::ZERO, bytes - Bytes(1));
+        refused("a scratch one byte short", Some(without));
+    }
+}
+
 /// A segment that does not exist is [`BackendError::NoSuchSegment`], and the session works after it.
 ///
 /// # Panics
 /// If not.
 pub fn segments_out_of_range_are_refused(case: &Case) {
     let model = load(case);
-    let mut session = open(&*model);
+    let mut runner = open(case, &*model);
     for segment in [model.facts().segments, u16::MAX] {
-        let (inputs, mut outputs) = tensors(&*model, 1);
-        let inputs: Vec<_> = inputs.iter().map(TensorBuf::input).collect();
-        let mut outputs: Vec<_> = outputs.iter_mut().map(TensorBuf::output).collect();
-        let io = Io { inputs: &inputs, outputs: &mut outputs };
-        match session.enqueue(segment, &Stream::Host, io) {
+        match runner.run(segment) {
             Err(error @ BackendError::NoSuchSegment { .. }) => check_error(&error),
             other => panic!("segment {segment}: expected that it does not exist, got {other:?}"),
         }
     }
-    expect_run(&*model, &mut *session, 1);
+    expect_run(&*model, &mut runner, 1);
 }
 
 /// Cut, flipped, random and empty files give an error that names the file, or a model that runs or says why not.
@@ -295,7 +374,7 @@ pub fn corrupt_files_never_panic(case: &Case) {
 
 fn load_and_run(case: &Case, what: &str, artifact: &Artifact) {
     let outcome = catch(|| {
-        let model = match case.backend.load(artifact) {
+        let model = match case.backend.load(artifact, &Limits::default()) {
             Ok(model) => model,
             Err(error) => {
                 check_error(&error);
@@ -306,7 +385,7 @@ fn load_and_run(case: &Case, what: &str, artifact: &Artifact) {
         if model.facts().io_bytes().is_none_or(|bytes| bytes > RUN_AT_MOST) {
             return;
         }
-        let ran = model.open(&Binding::default()).and_then(|mut session| run(&*model, &mut *session, 1));
+        let ran = try_open(case, &*model).and_then(|mut runner| run(&*model, &mut runner, 1));
         if let Err(error) = ran {
             check_error(&error);
         }
@@ -323,7 +402,7 @@ fn load_and_run(case: &Case, what: &str, artifact: &Artifact) {
 pub fn text_is_not_a_model(case: &Case) {
     for text in ["Shopping list: eggs, flour.\n", "{\"weights\": 3}", "<html></html>", "\u{0}", "\n\n\n"] {
         let artifact = Artifact::from_bytes("list.txt", text.as_bytes().to_vec());
-        match case.backend.load(&artifact) {
+        match case.backend.load(&artifact, &Limits::default()) {
             Ok(_) => panic!("{text:?} was loaded as a model"),
             Err(error) => {
                 assert!(error.to_string().contains("list.txt"), "does not name the file: {error}");
@@ -338,7 +417,8 @@ pub fn text_is_not_a_model(case: &Case) {
 /// If not.
 pub fn a_missing_file_is_an_error(case: &Case) {
     let path = Path::new("no/such/file.model");
-    let loaded = Artifact::open(path).and_then(|artifact| case.backend.load(&artifact).map(|_| ()));
+    let loaded = Artifact::open(path)
+        .and_then(|artifact| case.backend.load(&artifact, &Limits::default()).map(|_| ()));
     let error = loaded.expect_err("there is no such file");
     assert!(matches!(error, BackendError::Unreadable { .. }), "{error:?}");
     assert!(error.to_string().contains("no/such/file.model"), "{error}");
@@ -350,12 +430,12 @@ pub fn a_missing_file_is_an_error(case: &Case) {
 /// If not.
 pub fn models_loaded_twice_are_independent(case: &Case) {
     let (one, two) = (load(case), load(case));
-    let (mut first, mut second) = (open(&*one), open(&*two));
-    let expected = expect_run(&*one, &mut *first, 3);
-    assert_eq!(expected, expect_run(&*two, &mut *second, 3));
+    let (mut first, mut second) = (open(case, &*one), open(case, &*two));
+    let expected = expect_run(&*one, &mut first, 3);
+    assert_eq!(expected, expect_run(&*two, &mut second, 3));
     drop(first);
     drop(one);
-    assert_eq!(expected, expect_run(&*two, &mut *second, 3));
+    assert_eq!(expected, expect_run(&*two, &mut second, 3));
 }
 
 /// Two sessions of one model, used in turn, do not see each other's data.
@@ -364,14 +444,14 @@ pub fn models_loaded_twice_are_independent(case: &Case) {
 /// If not.
 pub fn sessions_of_one_model_do_not_mix(case: &Case) {
     let model = load(case);
-    let (mut one, mut two) = (open(&*model), open(&*model));
-    let (a, b) = (expect_run(&*model, &mut *one, 4), expect_run(&*model, &mut *two, 5));
+    let (mut one, mut two) = (open(case, &*model), open(case, &*model));
+    let (a, b) = (expect_run(&*model, &mut one, 4), expect_run(&*model, &mut two, 5));
     for _ in 0..3 {
-        assert_eq!(a, expect_run(&*model, &mut *one, 4));
-        assert_eq!(b, expect_run(&*model, &mut *two, 5));
+        assert_eq!(a, expect_run(&*model, &mut one, 4));
+        assert_eq!(b, expect_run(&*model, &mut two, 5));
     }
     drop(one);
-    assert_eq!(b, expect_run(&*model, &mut *two, 5));
+    assert_eq!(b, expect_run(&*model, &mut two, 5));
 }
 
 /// A session works on another thread while its model is dropped, and after.
@@ -380,16 +460,17 @@ pub fn sessions_of_one_model_do_not_mix(case: &Case) {
 /// If not.
 pub fn a_session_outlives_its_model_on_another_thread(case: &Case) {
     let model = load(case);
-    let segments = model.facts().segments;
-    let expected = expect_run(&*model, &mut *open(&*model), 6);
-    let mut session = open(&*model);
-    let (inputs, mut outputs) = tensors(&*model, 6);
+    let (segments, outputs) = (model.facts().segments, model.facts().outputs.len());
+    let mut runner = open(case, &*model);
+    let expected = expect_run(&*model, &mut runner, 6);
     let (dropped, model_is_dropped) = std::sync::mpsc::channel();
     std::thread::scope(|scope| {
         let worker = scope.spawn(move || {
             let mut job = || {
-                run_job(&mut *session, segments, &inputs, &mut outputs).expect("a sound job");
-                let bytes: Vec<Vec<u8>> = outputs.iter().map(|t| t.data().to_vec()).collect();
+                runner.fill_outputs(POISON).expect("the tensors are there");
+                runner.run_job(segments).expect("a sound job");
+                let bytes: Vec<_> =
+                    (0..outputs).map(|i| runner.output(i).expect("it exists").to_vec()).collect();
                 assert_eq!(bytes, expected);
             };
             for _ in 0..3 {
@@ -407,22 +488,25 @@ pub fn a_session_outlives_its_model_on_another_thread(case: &Case) {
     });
 }
 
-/// A session that is dropped without [`Session::wait`] harms neither its buffers nor the next session.
+/// A session that is dropped right after its work was put on the stream, with its tensors, harms nobody else.
 ///
 /// # Panics
 /// If not.
 pub fn a_session_can_be_dropped_in_flight(case: &Case) {
     let model = load(case);
-    let expected = expect_run(&*model, &mut *open(&*model), 7);
-    let (inputs, mut outputs) = tensors(&*model, 7);
-    let mut session = open(&*model);
-    {
-        let inputs: Vec<_> = inputs.iter().map(TensorBuf::input).collect();
-        let mut outputs: Vec<_> = outputs.iter_mut().map(TensorBuf::output).collect();
-        let io = Io { inputs: &inputs, outputs: &mut outputs };
-        session.enqueue(0, &Stream::Host, io).unwrap_or_else(|e| panic!("a sound job failed: {e}"));
-        drop(session);
+    let expected = expect_run(&*model, &mut open(case, &*model), 7);
+    match session(case, &*model) {
+        Session::Host(mut session) => {
+            let (inputs, mut outputs) = tensors(&*model, 7);
+            run_job(&mut *session, 1, &inputs, &mut outputs)
+                .unwrap_or_else(|e| panic!("a sound job failed: {e}"));
+            drop(session);
+        }
+        Session::Device(mut session) => {
+            let enqueued = DeviceSession::enqueue(&mut *session, 0);
+            enqueued.unwrap_or_else(|e| panic!("a sound job failed: {e}"));
+            drop(session);
+        }
     }
-    drop((inputs, outputs));
-    assert_eq!(expected, expect_run(&*model, &mut *open(&*model), 7));
+    assert_eq!(expected, expect_run(&*model, &mut open(case, &*model), 7));
 }

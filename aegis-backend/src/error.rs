@@ -1,5 +1,6 @@
 //! What can go wrong in a backend: the caller's mistake, the file, the environment and the runtime kept apart.
-use aegis_core::{Blame, Fault, FaultCode, Usable};
+use aegis_core::{Blame, Budgeted, Bytes, Fault, FaultCode, Usable};
+use aegis_cuda::CudaError;
 use std::path::PathBuf;
 
 /// An error of a backend. Every message says what, where and what to do next.
@@ -58,6 +59,35 @@ pub enum BackendError {
         /// What was expected and what was given.
         why: String,
     },
+    /// The host has no memory for a tensor.
+    #[error("no memory for {which} `{name}`, which takes {tensor}; free some, or use smaller shapes")]
+    NoMemory {
+        /// `input` or `output`.
+        which: &'static str,
+        /// Its name in the model.
+        name: String,
+        /// Its type and shape.
+        tensor: String,
+    },
+    /// What a session was given does not fit its model.
+    #[error("cannot bind the model: {why}")]
+    BadBinding {
+        /// What was expected and what was given.
+        why: String,
+    },
+    /// A model asked for more of the device's memory than it may have.
+    #[error("{}: loading needs at least {asked} of device memory, its limit is {limit}; raise the limit or use a smaller model", path.display())]
+    OverLimit {
+        /// The file.
+        path: PathBuf,
+        /// What it held and asked for in addition when it was refused.
+        asked: Bytes,
+        /// The most that it may hold.
+        limit: Bytes,
+    },
+    /// The device failed.
+    #[error(transparent)]
+    Device(#[from] CudaError),
     /// The segment does not exist.
     #[error("segment {segment} does not exist; the model has {segments}")]
     NoSuchSegment {
@@ -82,10 +112,24 @@ impl BackendError {
     pub const fn fault(&self) -> Fault {
         match self {
             Self::Execution { fault, .. } => *fault,
+            Self::Device(error) if error.is_sticky() => {
+                Fault { blame: Blame::Device, code: FaultCode::DeviceLost, usable: Usable::Nothing }
+            }
+            Self::Device(_) => {
+                Fault { blame: Blame::Device, code: FaultCode::ExecutionFailed, usable: Usable::Model }
+            }
+            Self::OverLimit { asked, limit, .. } => Fault {
+                blame: Blame::Model,
+                code: FaultCode::Budget(Budgeted::DeviceMemory { limit: limit.0, asked: asked.0 }),
+                usable: Usable::Model,
+            },
+            Self::BadBinding { .. } => {
+                Fault { blame: Blame::Caller, code: FaultCode::BadTensor, usable: Usable::Model }
+            }
             Self::BadTensor { .. } | Self::NoSuchSegment { .. } => {
                 Fault { blame: Blame::Caller, code: FaultCode::BadTensor, usable: Usable::Session }
             }
-            Self::Unreadable { .. } | Self::Unavailable { .. } => {
+            Self::Unreadable { .. } | Self::Unavailable { .. } | Self::NoMemory { .. } => {
                 Fault { blame: Blame::Host, code: FaultCode::ExecutionFailed, usable: Usable::Model }
             }
             Self::Panicked { .. } => {

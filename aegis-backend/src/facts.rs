@@ -172,9 +172,21 @@ impl Scratch {
     }
 }
 
+/// Where a model reads its inputs, writes its outputs, and holds its weights and scratch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Place {
+    /// In the host's memory; it executes on the calling thread.
+    #[default]
+    Host,
+    /// In the device's memory; it executes on a stream.
+    Device,
+}
+
 /// What a model needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ModelFacts {
+    /// Where it lives.
+    pub place: Place,
     /// Inputs, in the model's order.
     pub inputs: Vec<TensorFacts>,
     /// Outputs, in the model's order.
@@ -190,6 +202,15 @@ pub struct ModelFacts {
 }
 
 impl ModelFacts {
+    /// The scratch that the orchestrator must place, if it is of that kind.
+    #[must_use]
+    pub const fn placeable(&self) -> Option<Bytes> {
+        match self.scratch {
+            Scratch::Placeable { bytes, .. } => Some(bytes),
+            _ => None,
+        }
+    }
+
     /// Bytes of all inputs and outputs together; `None` when they do not fit 64 bits.
     #[must_use]
     pub fn io_bytes(&self) -> Option<Bytes> {

@@ -5,10 +5,15 @@
 //! are object-safe: backends are chosen by name at run time, and third parties may implement them. The module
 //! [`mod@conformance`] is the test suite that every backend instantiates.
 //!
+//! **Two kinds of session.** What works on the calling thread ([`HostSession`]) borrows its tensors for the time of the
+//! call. What works on a device ([`DeviceSession`]) is bound to a stream and to tensors in the device's memory when it is
+//! opened and only puts work on the stream, so that no borrow has to outlive a call. [`Runner`] is either of them with its
+//! buffers.
+//!
 //! **Who checks what.** The backend checks everything about the file: existence, format, version, shapes that it
 //! cannot run. A session checks the shapes, types and lengths of the tensors of every [`Io`] before it touches them
 //! ([`Io::check`] does it for you). The caller makes sure that sessions which share a partition do not run at the same
-//! time, and calls [`Session::wait`] before it reads an output. Errors are values; a backend never panics on bad input.
+//! time, and waits for the stream before it reads an output. Errors are values; a backend never panics on bad input.
 #![forbid(unsafe_code)]
 
 mod artifact;
@@ -19,13 +24,18 @@ mod facts;
 mod io;
 pub mod onnx;
 mod panics;
+mod runner;
 pub mod sim;
 mod tensor;
 
 pub use artifact::{Artifact, Digest};
-pub use contract::{Binding, Model, Progress, RuntimeBackend, SegmentIndex, Session, Stream};
+pub use contract::{
+    Binding, DEVICE_ALIGN, DeviceBinding, DeviceSession, HostSession, Limits, Model, RuntimeBackend,
+    SegmentIndex, Session,
+};
 pub use error::BackendError;
-pub use facts::{DType, Dim, ModelFacts, Scratch, TensorFacts, TensorLife};
+pub use facts::{DType, Dim, ModelFacts, Place, Scratch, TensorFacts, TensorLife};
 pub use io::{Io, TensorMut, TensorRef};
 pub use panics::catch;
-pub use tensor::{TensorBuf, run_job};
+pub use runner::{MOST_TENSORS, Runner};
+pub use tensor::{TensorBuf, fill_random, run_job};

@@ -7,8 +7,9 @@
 //! buffer shows.
 //!
 //! ```
-//! use aegis_backend::{Artifact, Binding, RuntimeBackend, sim::SimBackend};
+//! use aegis_backend::{Artifact, Binding, Limits, RuntimeBackend, sim::SimBackend};
 //! let camera = r#"
+//!     place = "host"                     # or "device": tensors in the device's memory
 //!     weights = "10 MiB"                 # like everything here, optional: none when absent
 //!     scratch = "4 MiB"
 //!     segments = 2                       # each takes its own time
@@ -29,19 +30,21 @@
 //!     hang_after = 90000                 # from here on, a segment never returns
 //!     device_lost_after = 100000         # from here on, no session of this backend works
 //! "#;
-//! let model = SimBackend::new(1).load(&Artifact::from_bytes("camera.toml", camera.into()))?;
+//! let artifact = Artifact::from_bytes("camera.toml", camera.into());
+//! let model = SimBackend::new(1).load(&artifact, &Limits::default())?;
 //! assert_eq!(model.facts().segments, 2);
 //! let session = model.open(&Binding::default())?;
 //! # Ok::<(), aegis_backend::BackendError>(())
 //! ```
+mod device;
 mod faults;
 mod file;
 mod law;
 
 use crate::tensor::fill_random;
 use crate::{
-    Artifact, BackendError, Binding, Io, Model, ModelFacts, Progress, RuntimeBackend, SegmentIndex, Session,
-    Stream, TensorRef,
+    Artifact, BackendError, Binding, HostSession, Io, Limits, Model, ModelFacts, Place, RuntimeBackend,
+    SegmentIndex, Session, TensorRef,
 };
 use aegis_core::{Blame, Fault, FaultCode, Nanos, Rng, Usable};
 use faults::{Faults, Mishap};
@@ -117,7 +120,7 @@ impl RuntimeBackend for SimBackend {
         format!("sim {}, seed {}", env!("CARGO_PKG_VERSION"), self.seed)
     }
 
-    fn load(&self, artifact: &Artifact) -> Result<Box<dyn Model>, BackendError> {
+    fn load(&self, artifact: &Artifact, _: &Limits) -> Result<Box<dyn Model>, BackendError> {
         let file = file::read(artifact)?;
         let [a, b, c, d, e, f, g, h, ..] = artifact.digest().0;
         let seed = Rng::new(self.seed).bits() ^ u64::from_le_bytes([a, b, c, d, e, f, g, h]);
@@ -144,13 +147,20 @@ impl Model for SimModel {
         &self.plan.facts
     }
 
-    fn open(&self, _: &Binding) -> Result<Box<dyn Session>, BackendError> {
-        Ok(Box::new(SimSession {
+    fn open(&self, binding: &Binding) -> Result<Session, BackendError> {
+        let session = SimSession {
             plan: Arc::clone(&self.plan),
             device: Arc::clone(&self.device),
             rng: Rng::new(self.plan.seed),
             executed: 0,
-        }))
+        };
+        Ok(match self.plan.facts.place {
+            Place::Host => Session::Host(Box::new(session)),
+            Place::Device => {
+                let bound = binding.device_for(&self.plan.facts)?;
+                Session::Device(Box::new(device::SimDeviceSession::new(session, bound)?))
+            }
+        })
     }
 }
 
@@ -161,13 +171,8 @@ struct SimSession {
     executed: u64,
 }
 
-impl Session for SimSession {
-    fn enqueue(
-        &mut self,
-        segment: SegmentIndex,
-        _: &Stream,
-        io: Io<'_, '_>,
-    ) -> Result<Progress, BackendError> {
+impl HostSession for SimSession {
+    fn run(&mut self, segment: SegmentIndex, io: Io<'_, '_>) -> Result<(), BackendError> {
         let facts = &self.plan.facts;
         if segment >= facts.segments {
             return Err(BackendError::NoSuchSegment { segment, segments: facts.segments });
@@ -207,12 +212,8 @@ impl Session for SimSession {
                     usable: Usable::Session,
                 },
             }),
-            _ => Ok(Progress::Done),
+            _ => Ok(()),
         }
-    }
-
-    fn wait(&mut self) -> Result<(), BackendError> {
-        Ok(())
     }
 }
 

@@ -1,5 +1,5 @@
 //! An owned tensor, for callers that have no buffer of their own, and one job run with such tensors.
-use crate::{BackendError, DType, Io, Session, Stream, TensorFacts, TensorMut, TensorRef};
+use crate::{BackendError, DType, HostSession, Io, TensorFacts, TensorMut, TensorRef};
 use aegis_core::{Bytes, Rng};
 
 /// Alignment of the data: a cache line, and enough for every vector instruction in use.
@@ -99,7 +99,7 @@ impl Clone for TensorBuf {
 
 /// Fills `data` with elements of type `dtype`; see [`TensorBuf::fill_random`]. Every element is a valid value: floats
 /// are finite, booleans are 0 or 1.
-pub(crate) fn fill_random(dtype: DType, data: &mut [u8], rng: &mut Rng) {
+pub fn fill_random(dtype: DType, data: &mut [u8], rng: &mut Rng) {
     match dtype {
         DType::F32 => fill(data, || {
             // Two halves of 12 bits, both exact.
@@ -128,23 +128,19 @@ fn fill<const N: usize>(data: &mut [u8], mut next: impl FnMut() -> [u8; N]) {
     }
 }
 
-/// Runs all `segments` of one job on the calling thread and waits for each.
+/// Runs all `segments` of one job with tensors of the caller's.
 ///
 /// # Errors
 /// The first [`BackendError`]; the outputs are void then.
 pub fn run_job(
-    session: &mut dyn Session,
+    session: &mut dyn HostSession,
     segments: u16,
     inputs: &[TensorBuf],
     outputs: &mut [TensorBuf],
 ) -> Result<(), BackendError> {
     let inputs: Vec<TensorRef<'_>> = inputs.iter().map(TensorBuf::input).collect();
     let mut outputs: Vec<TensorMut<'_>> = outputs.iter_mut().map(TensorBuf::output).collect();
-    for segment in 0..segments {
-        session.enqueue(segment, &Stream::Host, Io { inputs: &inputs, outputs: &mut outputs })?;
-        session.wait()?;
-    }
-    Ok(())
+    (0..segments).try_for_each(|segment| session.run(segment, Io { inputs: &inputs, outputs: &mut outputs }))
 }
 
 #[cfg(test)]

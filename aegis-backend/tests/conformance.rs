@@ -2,8 +2,8 @@
 use aegis_backend::conformance::{self, Case};
 use aegis_backend::sim::SimBackend;
 use aegis_backend::{
-    Artifact, BackendError, Binding, Io, Model, ModelFacts, Progress, RuntimeBackend, SegmentIndex, Session,
-    Stream, TensorMut, catch,
+    Artifact, BackendError, Binding, HostSession, Io, Limits, Model, ModelFacts, RuntimeBackend,
+    SegmentIndex, Session, TensorMut, catch,
 };
 use aegis_core::{Blame, Bytes, Fault, FaultCode, Usable};
 use std::sync::Arc;
@@ -49,7 +49,7 @@ struct BrokenModel {
 }
 
 struct BrokenSession {
-    sound: Box<dyn Session>,
+    sound: Box<dyn HostSession>,
     facts: ModelFacts,
     defect: Defect,
     shared: Arc<Shared>,
@@ -70,13 +70,13 @@ impl RuntimeBackend for Broken {
         "1".to_owned()
     }
 
-    fn load(&self, artifact: &Artifact) -> Result<Box<dyn Model>, BackendError> {
-        let loaded = self.sound.load(artifact);
+    fn load(&self, artifact: &Artifact, limits: &Limits) -> Result<Box<dyn Model>, BackendError> {
+        let loaded = self.sound.load(artifact, limits);
         let sound = match self.defect {
             Defect::PanicsOnCorruptFiles => loaded.unwrap(),
             Defect::FailsWithoutTheFilesName => loaded
                 .map_err(|_| BackendError::Malformed { path: "?".into(), why: "it is wrong".to_owned() })?,
-            Defect::LoadsAnything => loaded.or_else(|_| self.sound.load(&plain()))?,
+            Defect::LoadsAnything => loaded.or_else(|_| self.sound.load(&plain(), limits))?,
             _ => loaded?,
         };
         let mut facts = sound.facts().clone();
@@ -95,15 +95,16 @@ impl Model for BrokenModel {
         &self.facts
     }
 
-    fn open(&self, binding: &Binding) -> Result<Box<dyn Session>, BackendError> {
-        Ok(Box::new(BrokenSession {
-            sound: self.sound.open(binding)?,
+    fn open(&self, binding: &Binding) -> Result<Session, BackendError> {
+        let Session::Host(sound) = self.sound.open(binding)? else { panic!("it works on the host") };
+        Ok(Session::Host(Box::new(BrokenSession {
+            sound,
             facts: self.facts.clone(),
             defect: self.defect,
             shared: Arc::clone(&self.shared),
             executions: 0,
             hurt: false,
-        }))
+        })))
     }
 }
 
@@ -124,13 +125,8 @@ impl Drop for BrokenSession {
     }
 }
 
-impl Session for BrokenSession {
-    fn enqueue(
-        &mut self,
-        segment: SegmentIndex,
-        stream: &Stream,
-        io: Io<'_, '_>,
-    ) -> Result<Progress, BackendError> {
+impl HostSession for BrokenSession {
+    fn run(&mut self, segment: SegmentIndex, io: Io<'_, '_>) -> Result<(), BackendError> {
         let failure = || BackendError::Execution {
             why: "broken".to_owned(),
             fault: Fault { blame: Blame::Backend, code: FaultCode::ExecutionFailed, usable: Usable::Session },
@@ -143,13 +139,13 @@ impl Session for BrokenSession {
         let Io { inputs, outputs } = io;
         let short = inputs.iter().any(|t| t.shape == [1, 3, 8, 8] && t.data.len() != 768);
         match self.defect {
-            Defect::AcceptsAnyTensor if bad => return Ok(Progress::Done),
-            Defect::AcceptsAnyLength if short => return Ok(Progress::Done),
+            Defect::AcceptsAnyTensor if bad => return Ok(()),
+            Defect::AcceptsAnyLength if short => return Ok(()),
             Defect::IsHurtByBadTensors if bad => self.hurt = true,
-            Defect::AcceptsAnySegment if segment >= self.facts.segments => return Ok(Progress::Done),
+            Defect::AcceptsAnySegment if segment >= self.facts.segments => return Ok(()),
             _ => {}
         }
-        let progress = self.sound.enqueue(segment, stream, Io { inputs, outputs: &mut *outputs })?;
+        self.sound.run(segment, Io { inputs, outputs: &mut *outputs })?;
         self.executions = self.executions.wrapping_add(1);
         let mark = |outputs: &mut [TensorMut<'_>], mark: u8| outputs[0].data[0] = mark;
         match self.defect {
@@ -161,17 +157,13 @@ impl Session for BrokenSession {
         if segment + 1 == self.facts.segments {
             self.shared.last.store(first_byte.unwrap_or(0), SeqCst);
         }
-        Ok(progress)
-    }
-
-    fn wait(&mut self) -> Result<(), BackendError> {
-        self.sound.wait()
+        Ok(())
     }
 }
 
 fn case(defect: Defect) -> Case {
     let sound = SimBackend::without_waiting(1);
-    Case { backend: Box::new(Broken { sound, defect, shared: Arc::default() }), model: plain() }
+    Case { backend: Box::new(Broken { sound, defect, shared: Arc::default() }), model: plain(), stream: None }
 }
 
 mod sound {

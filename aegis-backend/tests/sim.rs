@@ -1,8 +1,6 @@
 //! The simulated backend: conformance, its model file, its times and its faults.
 use aegis_backend::sim::SimBackend;
-use aegis_backend::{
-    Artifact, BackendError, Binding, Model, RuntimeBackend, Scratch, Session, TensorBuf, catch, run_job,
-};
+use aegis_backend::{Artifact, BackendError, Binding, Limits, Model, Runner, RuntimeBackend, Scratch, catch};
 use aegis_core::{Blame, Bytes, FaultCode, Nanos, Usable};
 use std::sync::{Arc, Mutex};
 
@@ -11,14 +9,16 @@ fn file(text: &str) -> Artifact {
 }
 
 fn load(backend: &SimBackend, text: &str) -> Box<dyn Model> {
-    backend.load(&file(text)).unwrap_or_else(|e| panic!("{e}"))
+    backend.load(&file(text), &Limits::default()).unwrap_or_else(|e| panic!("{e}"))
 }
 
 /// Runs one job; the conformance suite looks at the data.
-fn execute(model: &dyn Model, session: &mut dyn Session) -> Result<(), BackendError> {
-    let zeroed = |facts: &[_]| facts.iter().map(|t| TensorBuf::for_facts(t).unwrap()).collect::<Vec<_>>();
-    let facts = model.facts();
-    run_job(session, facts.segments, &zeroed(&facts.inputs), &mut zeroed(&facts.outputs))
+fn execute(model: &dyn Model, session: &mut Runner) -> Result<(), BackendError> {
+    session.run_job(model.facts().segments)
+}
+
+fn open(model: &dyn Model) -> Runner {
+    Runner::open(model, &Binding::default()).unwrap()
 }
 
 /// The times that `jobs` jobs of one session take.
@@ -27,9 +27,9 @@ fn times(seed: u64, text: &str, jobs: usize) -> Vec<u64> {
     let recorder = Arc::clone(&seen);
     let backend = SimBackend::with_wait(seed, move |time| recorder.lock().unwrap().push(time.0));
     let model = load(&backend, text);
-    let mut session = model.open(&Binding::default()).unwrap();
+    let mut session = open(&*model);
     for _ in 0..jobs {
-        execute(&*model, &mut *session).unwrap();
+        execute(&*model, &mut session).unwrap();
     }
     drop((session, model, backend));
     Arc::into_inner(seen).unwrap().into_inner().unwrap()
@@ -41,7 +41,7 @@ mod plain {
 
     fn case() -> Case {
         let model = file("weights = '1 MiB'\n[time]\nlaw = 'constant'\nvalue = '1 ms'");
-        Case { backend: Box::new(SimBackend::without_waiting(1)), model }
+        Case { backend: Box::new(SimBackend::without_waiting(1)), model, stream: None }
     }
     aegis_backend::conformance!(Some(case()));
 }
@@ -56,7 +56,7 @@ mod many_tensors_and_segments {
             inputs = [{ name = 'a', dtype = 'i64', shape = ['n', 70] }, { name = 'b', dtype = 'u8', shape = [7] }]
             outputs = [{ name = 'x', dtype = 'f16', shape = [9] }, { name = 'y', dtype = 'bool', shape = [64] }]",
         );
-        Case { backend: Box::new(SimBackend::new(1)), model }
+        Case { backend: Box::new(SimBackend::new(1)), model, stream: None }
     }
     aegis_backend::conformance!(Some(case()));
 }
@@ -85,7 +85,7 @@ fn mistakes_in_the_file_say_where() {
     let time = |t: &str| format!("weights = '1 B'\n[time]\n{t}");
     for (text, says) in [
         (String::new(), "it is blank; write at least how long it takes"),
-        ("weights = '1 B'\nwieghts = 3".into(), "2:1: unknown field `wieghts`, expected one of `weights`"),
+        ("weights = '1 B'\nwieghts = 3".into(), "2:1: unknown field `wieghts`, expected one of `place`"),
         ("weights = 12".into(), "1:11: invalid type: integer `12`, expected a string"),
         ("weights = '12'".into(), "1:11: `12` has no unit; write one of B, kB"),
         ("weights = '1 B'\nsegments = 0".into(), "2:12: invalid value: integer `0`"),
@@ -108,7 +108,7 @@ fn mistakes_in_the_file_say_where() {
         ("weights = '1 B'\n[faults]\nfail_every = 0".into(), "3:14: invalid value: integer `0`"),
         ("weights = '1 B'\n[faults]\nfail_evry = 1".into(), "3:1: unknown field `fail_evry`"),
     ] {
-        let error = SimBackend::new(1).load(&file(&text)).map(|_| ()).unwrap_err();
+        let error = SimBackend::new(1).load(&file(&text), &Limits::default()).map(|_| ()).unwrap_err();
         assert!(matches!(error, BackendError::Malformed { .. }), "{error:?}");
         let message = error.to_string();
         assert!(message.starts_with("model.toml is not a model"), "{text}: {message}");
@@ -132,9 +132,9 @@ fn times_repeat_by_seed_and_model() {
 fn an_execution_takes_at_least_its_time() {
     let backend = SimBackend::new(1);
     let model = load(&backend, "weights = '1 B'\n[time]\nlaw = 'constant'\nvalue = '3 ms'");
-    let mut session = model.open(&Binding::default()).unwrap();
+    let mut session = open(&*model);
     let start = std::time::Instant::now();
-    execute(&*model, &mut *session).unwrap();
+    execute(&*model, &mut session).unwrap();
     assert!(Nanos::from_std(start.elapsed()) >= Nanos::from_millis(3));
 }
 
@@ -150,11 +150,11 @@ fn overruns_come_when_asked() {
 fn failures_come_when_asked_and_pass() {
     let backend = SimBackend::without_waiting(1);
     let model = load(&backend, "weights = '1 B'\n[faults]\nfail_every = 3");
-    let mut session = model.open(&Binding::default()).unwrap();
-    let failed: Vec<bool> = (0..6).map(|_| execute(&*model, &mut *session).is_err()).collect();
+    let mut session = open(&*model);
+    let failed: Vec<bool> = (0..6).map(|_| execute(&*model, &mut session).is_err()).collect();
     assert_eq!(failed, [false, false, true, false, false, true]);
-    let mut session = model.open(&Binding::default()).unwrap();
-    let error = (0..3).find_map(|_| execute(&*model, &mut *session).err()).unwrap();
+    let mut session = open(&*model);
+    let error = (0..3).find_map(|_| execute(&*model, &mut session).err()).unwrap();
     assert_eq!(error.fault().usable, Usable::Session);
     assert_eq!(error.to_string(), "execution failed: simulated failure of execution 3");
 }
@@ -163,9 +163,9 @@ fn failures_come_when_asked_and_pass() {
 fn panics_come_when_asked() {
     let backend = SimBackend::without_waiting(1);
     let model = load(&backend, "weights = '1 B'\n[faults]\npanic_every = 2");
-    let mut session = model.open(&Binding::default()).unwrap();
-    execute(&*model, &mut *session).unwrap();
-    let panic = catch(|| execute(&*model, &mut *session)).unwrap_err();
+    let mut session = open(&*model);
+    execute(&*model, &mut session).unwrap();
+    let panic = catch(|| execute(&*model, &mut session)).unwrap_err();
     assert_eq!(panic, "simulated panic in execution 2");
 }
 
@@ -174,27 +174,27 @@ fn a_lost_device_is_lost_for_all() {
     let backend = SimBackend::without_waiting(1);
     let fragile = load(&backend, "weights = '1 B'\n[faults]\ndevice_lost_after = 2");
     let sound = load(&backend, "weights = '1 B'");
-    let mut bystander = sound.open(&Binding::default()).unwrap();
-    let mut session = fragile.open(&Binding::default()).unwrap();
-    execute(&*fragile, &mut *session).unwrap();
-    execute(&*sound, &mut *bystander).unwrap();
-    let error = execute(&*fragile, &mut *session).unwrap_err();
+    let mut bystander = open(&*sound);
+    let mut session = open(&*fragile);
+    execute(&*fragile, &mut session).unwrap();
+    execute(&*sound, &mut bystander).unwrap();
+    let error = execute(&*fragile, &mut session).unwrap_err();
     assert_eq!((error.fault().code, error.fault().usable), (FaultCode::DeviceLost, Usable::Nothing));
-    assert_eq!(execute(&*sound, &mut *bystander).unwrap_err().fault().blame, Blame::Device);
+    assert_eq!(execute(&*sound, &mut bystander).unwrap_err().fault().blame, Blame::Device);
     let other = SimBackend::without_waiting(1);
     let model = load(&other, "weights = '1 B'");
-    execute(&*model, &mut *model.open(&Binding::default()).unwrap()).unwrap();
+    execute(&*model, &mut open(&*model)).unwrap();
 }
 
 #[test]
 fn a_hanging_execution_does_not_return() {
     let backend = SimBackend::without_waiting(1);
     let model = load(&backend, "weights = '1 B'\n[faults]\nhang_after = 2");
-    let mut session = model.open(&Binding::default()).unwrap();
-    execute(&*model, &mut *session).unwrap();
+    let mut session = open(&*model);
+    execute(&*model, &mut session).unwrap();
     let (done, returned) = std::sync::mpsc::channel();
     std::thread::spawn(move || {
-        let _ = execute(&*model, &mut *session);
+        let _ = execute(&*model, &mut session);
         let _ = done.send(());
     });
     let waited = returned.recv_timeout(std::time::Duration::from_millis(50));

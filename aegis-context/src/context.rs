@@ -1,22 +1,16 @@
 //! One model's session with its buffers, its budget and the boundary that its faults do not cross.
 use crate::{Accounting, ContextError, account};
 use aegis_backend::{
-    BackendError, Binding, DType, Io, Model, ModelFacts, Progress, SegmentIndex, Session, Stream, TensorBuf,
-    TensorFacts, TensorMut, TensorRef, catch,
+    BackendError, Binding, MOST_TENSORS, Model, ModelFacts, Runner, SegmentIndex, TensorFacts, catch,
 };
 use aegis_core::{Blame, Budget, Budgeted, Fault, FaultCode, Nanos, Usable};
 use std::fmt;
 
-/// The most inputs, and the most outputs, that a model may have. A run lists them on the stack.
-pub const MOST_TENSORS: usize = 256;
-
 /// A model that is ready to run: charged against its budget, with its session open and its buffers taken.
 pub struct ExecutionContext {
     name: String,
-    /// Dropped before the buffers that a device may still be reading; `None` once it was closed.
-    session: Option<Box<dyn Session>>,
-    inputs: Vec<TensorBuf>,
-    outputs: Vec<TensorBuf>,
+    /// `None` once it was closed.
+    runner: Option<Runner>,
     model: Box<dyn Model>,
     budget: Budget,
     accounting: Accounting,
@@ -36,8 +30,8 @@ impl fmt::Debug for ExecutionContext {
 }
 
 impl ExecutionContext {
-    /// Charges the model against its budget, takes its buffers (inputs zeroed) and opens its session, in this order:
-    /// nothing is taken for a model that exceeds its budget. A symbolic dimension counts as 1.
+    /// Charges the model against its budget, then takes its buffers (inputs zeroed) and opens its session: nothing is
+    /// taken for a model that exceeds its budget. A symbolic dimension counts as 1.
     ///
     /// Scratch that the runtime does not state is not charged, since there is nothing to charge; [`Self::accounting`]
     /// says so, also where a memory limit is set.
@@ -56,11 +50,11 @@ impl ExecutionContext {
         if let Err(over) = accounting.check(budget) {
             return Err(ContextError::OverBudget { name, over });
         }
-        let inputs = take(&name, "input", &facts.inputs)?;
-        let outputs = take(&name, "output", &facts.outputs)?;
-        let session = guarded(&name, "open", || model.open(binding))?;
-        let (session, budget, broken) = (Some(session), *budget, None);
-        Ok(Self { name, session, inputs, outputs, model, budget, accounting, broken })
+        few(&name, "input", &facts.inputs)?;
+        few(&name, "output", &facts.outputs)?;
+        let runner = guarded(&name, "open", || Runner::open(&*model, binding))?;
+        let (runner, budget, broken) = (Some(runner), *budget, None);
+        Ok(Self { name, runner, model, budget, accounting, broken })
     }
 
     /// Its name in messages.
@@ -98,13 +92,17 @@ impl ExecutionContext {
     /// # Errors
     /// [`ContextError::NoSuchTensor`].
     pub fn input_mut(&mut self, index: usize) -> Result<&mut [u8], ContextError> {
-        let tensors = self.inputs.len();
-        match self.inputs.get_mut(index) {
-            Some(buffer) => Ok(buffer.data_mut()),
-            None => {
-                Err(ContextError::NoSuchTensor { name: self.name.clone(), which: "input", index, tensors })
-            }
-        }
+        let Self { name, runner, model, .. } = self;
+        let bytes = match runner {
+            Some(runner) => guarded(name, "input", || runner.input_mut(index))?,
+            None => None,
+        };
+        bytes.ok_or_else(|| ContextError::NoSuchTensor {
+            name: name.clone(),
+            which: "input",
+            index,
+            tensors: model.facts().inputs.len(),
+        })
     }
 
     /// Copies `bytes` into an input.
@@ -122,10 +120,14 @@ impl ExecutionContext {
     }
 
     /// Writes `byte` over all inputs.
-    pub fn fill_inputs(&mut self, byte: u8) {
-        for input in &mut self.inputs {
-            input.data_mut().fill(byte);
+    ///
+    /// # Errors
+    /// [`ContextError::Backend`] if a device does not give them back.
+    pub fn fill_inputs(&mut self, byte: u8) -> Result<(), ContextError> {
+        for index in 0..self.facts().inputs.len() {
+            self.input_mut(index)?.fill(byte);
         }
+        Ok(())
     }
 
     /// The bytes of an output, row-major. They are void before the first run and after one that failed.
@@ -133,15 +135,14 @@ impl ExecutionContext {
     /// # Errors
     /// [`ContextError::NoSuchTensor`].
     pub fn output(&self, index: usize) -> Result<&[u8], ContextError> {
-        match self.outputs.get(index) {
-            Some(buffer) => Ok(buffer.data()),
-            None => Err(ContextError::NoSuchTensor {
+        self.runner.as_ref().and_then(|runner| runner.output(index)).ok_or_else(|| {
+            ContextError::NoSuchTensor {
                 name: self.name.clone(),
                 which: "output",
                 index,
-                tensors: self.outputs.len(),
-            }),
-        }
+                tensors: self.facts().outputs.len(),
+            }
+        })
     }
 
     /// Executes one segment and waits for it. Takes no memory unless it fails.
@@ -149,46 +150,30 @@ impl ExecutionContext {
     /// # Errors
     /// [`ContextError::Backend`] or [`ContextError::Panicked`]; when their [`fault`](ContextError::fault) leaves the
     /// session unusable, every later run is [`ContextError::Unusable`].
-    pub fn run(&mut self, segment: SegmentIndex, stream: &Stream) -> Result<(), ContextError> {
-        if let Some(fault) = self.broken {
-            return Err(ContextError::Unusable { name: self.name.clone(), fault });
+    pub fn run(&mut self, segment: SegmentIndex) -> Result<(), ContextError> {
+        let Self { name, runner, broken, .. } = self;
+        if let Some(fault) = *broken {
+            return Err(ContextError::Unusable { name: name.clone(), fault });
         }
-        let result = match self.inputs.len().max(self.outputs.len()) {
-            0..=4 => self.execute::<4>(segment, *stream),
-            5..=32 => self.execute::<32>(segment, *stream),
-            _ => self.execute::<MOST_TENSORS>(segment, *stream),
-        };
-        if let Err(error) = &result {
-            let fault = error.fault();
-            self.broken = (fault.usable != Usable::Session).then_some(fault);
-        }
-        result
-    }
-
-    /// Runs with lists of `N` tensors on the stack; `N` is at least the number of inputs and of outputs.
-    fn execute<const N: usize>(&mut self, segment: SegmentIndex, stream: Stream) -> Result<(), ContextError> {
-        let Self { name, session, inputs, outputs, .. } = self;
-        let Some(session) = session else {
+        let Some(runner) = runner else {
             let fault =
                 Fault { blame: Blame::Caller, code: FaultCode::ExecutionFailed, usable: Usable::Model };
             return Err(ContextError::Unusable { name: name.clone(), fault });
         };
-        let (given_inputs, given_outputs) = (inputs.len(), outputs.len());
-        let mut inputs = inputs.iter();
-        let inputs: [TensorRef<'_>; N] = std::array::from_fn(|_| match inputs.next() {
-            Some(buffer) => buffer.input(),
-            None => TensorRef { dtype: DType::U8, shape: &[], data: &[] },
-        });
-        let mut outputs = outputs.iter_mut();
-        let mut outputs: [TensorMut<'_>; N] = std::array::from_fn(|_| match outputs.next() {
-            Some(buffer) => buffer.output(),
-            None => TensorMut { dtype: DType::U8, shape: &[], data: &mut [] },
-        });
-        let io = Io { inputs: &inputs[..given_inputs], outputs: &mut outputs[..given_outputs] };
-        match guarded(name, "enqueue", || session.enqueue(segment, &stream, io))? {
-            Progress::Done => Ok(()),
-            Progress::Pending => guarded(name, "wait", || session.wait()),
+        let result = guarded(name, "run", || runner.run(segment));
+        if let Err(error) = &result {
+            let fault = error.fault();
+            *broken = (fault.usable != Usable::Session).then_some(fault);
         }
+        result
+    }
+
+    /// Executes all segments of one job, one after the other.
+    ///
+    /// # Errors
+    /// Of the first segment that fails, as [`run`](Self::run).
+    pub fn run_job(&mut self) -> Result<(), ContextError> {
+        (0..self.facts().segments).try_for_each(|segment| self.run(segment))
     }
 
     /// Compares the compute time of one job with its budget. It is known only when the job has ended, since a running
@@ -217,9 +202,9 @@ impl ExecutionContext {
     }
 
     fn drop_session(&mut self) -> Result<(), ContextError> {
-        let session = self.session.take();
+        let runner = self.runner.take();
         guarded(&self.name, "drop", || {
-            drop(session);
+            drop(runner);
             Ok(())
         })
     }
@@ -232,16 +217,13 @@ impl Drop for ExecutionContext {
     }
 }
 
-/// Takes the buffers of all inputs or outputs.
-fn take(name: &str, which: &'static str, facts: &[TensorFacts]) -> Result<Vec<TensorBuf>, ContextError> {
-    let (name, tensors, most) = (|| name.to_owned(), facts.len(), MOST_TENSORS);
+/// Whether a run can list all inputs or outputs on the stack.
+fn few(name: &str, which: &'static str, facts: &[TensorFacts]) -> Result<(), ContextError> {
+    let (tensors, most) = (facts.len(), MOST_TENSORS);
     if tensors > most {
-        return Err(ContextError::TooManyTensors { name: name(), which, tensors, most });
+        return Err(ContextError::TooManyTensors { name: name.to_owned(), which, tensors, most });
     }
-    let buffers = facts.iter().enumerate().map(|(index, facts)| {
-        TensorBuf::for_facts(facts).ok_or_else(|| ContextError::OutOfMemory { name: name(), which, index })
-    });
-    buffers.collect()
+    Ok(())
 }
 
 /// Calls into a backend; its errors and panics come back as values. What a panic leaves half-done is the backend's own

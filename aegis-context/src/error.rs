@@ -43,16 +43,6 @@ pub enum ContextError {
         /// The most.
         most: usize,
     },
-    /// The machine has no memory for an input or output.
-    #[error("`{name}`: no memory for {which} {index}; free some, or use smaller shapes")]
-    OutOfMemory {
-        /// The context.
-        name: String,
-        /// `input` or `output`.
-        which: &'static str,
-        /// Its position.
-        index: usize,
-    },
     /// An input or output that the model does not have.
     #[error("`{name}` has {tensors} {which}s; there is no {which} {index}")]
     NoSuchTensor {
@@ -92,7 +82,7 @@ pub enum ContextError {
     Panicked {
         /// The context.
         name: String,
-        /// What it was doing: `open`, `enqueue`, `wait` or `drop`.
+        /// What it was doing: `open`, `input`, `run` or `drop`.
         during: &'static str,
         /// What it said.
         message: String,
@@ -119,9 +109,6 @@ impl ContextError {
             }
             Self::TooLarge { .. } | Self::Memory { .. } | Self::TooManyTensors { .. } => {
                 Fault { blame: Blame::Model, code: FaultCode::ExecutionFailed, usable: Usable::Model }
-            }
-            Self::OutOfMemory { .. } => {
-                Fault { blame: Blame::Host, code: FaultCode::ExecutionFailed, usable: Usable::Model }
             }
             Self::NoSuchTensor { .. } | Self::WrongLength { .. } => {
                 Fault { blame: Blame::Caller, code: FaultCode::BadTensor, usable: Usable::Session }

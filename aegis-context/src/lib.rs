@@ -14,6 +14,6 @@ mod accounting;
 mod context;
 mod error;
 
-pub use accounting::{Accounting, account, memory_of};
-pub use context::{ExecutionContext, MOST_TENSORS};
+pub use accounting::{Accounting, account, device_footprint, memory_of};
+pub use context::ExecutionContext;
 pub use error::ContextError;

@@ -96,6 +96,23 @@ impl Staging {
         Some(unsafe { std::slice::from_raw_parts(side.address(), side.device.size()) })
     }
 
+    /// Writes `byte` over all outputs on both sides.
+    ///
+    /// # Errors
+    /// [`CudaError::Call`].
+    pub fn fill_outputs(&mut self, byte: u8) -> Result<(), CudaError> {
+        self.settle()?;
+        for side in self.outputs.iter().filter(|side| !side.device.is_empty()) {
+            self.stream.fill(&side.device, byte)?;
+        }
+        self.stream.synchronize()?;
+        for side in &self.outputs {
+            // SAFETY: the bytes live as long as `side`, are not in flight (`settle`), and `self` is borrowed mutably.
+            unsafe { side.address().write_bytes(byte, side.device.size()) };
+        }
+        Ok(())
+    }
+
     /// Puts the copies of all inputs on the stream. From here on the tensors belong to the device, also after an error.
     ///
     /// # Errors

@@ -4,6 +4,7 @@
 use crate::error::{checked, ready};
 use crate::ffi::Raw;
 use crate::{Context, CudaError, DeviceSlice, Event};
+use aegis_core::Bytes;
 use std::ffi::{c_int, c_void};
 use std::sync::Arc;
 
@@ -104,11 +105,37 @@ impl Stream {
     /// # Errors
     /// [`CudaError::SizesDiffer`], [`CudaError::Call`].
     pub fn copy(&self, from: &DeviceSlice, to: &DeviceSlice) -> Result<(), CudaError> {
-        if from.len() != to.len() {
-            return Err(CudaError::SizesDiffer { from: from.len(), to: to.len() });
-        }
+        same_size(from.len(), to.len())?;
         // SAFETY: both slices lie within memory that lives until the work is done: freeing it waits for the device.
         unsafe { self.copy_raw(from.address(), to.address(), to.size()) }
+    }
+
+    /// Copies a part of the device's memory to the host and waits for it.
+    ///
+    /// # Errors
+    /// [`CudaError::SizesDiffer`], [`CudaError::Call`].
+    pub fn read(&self, from: &DeviceSlice, to: &mut [u8]) -> Result<(), CudaError> {
+        same_size(from.len(), Bytes(to.len() as u64))?;
+        self.context.make_current()?;
+        let to = to.as_mut_ptr().cast();
+        // SAFETY: both have that length; `to` is borrowed until the wait below has returned.
+        let status = unsafe { (self.context.work.copy_to_host)(to, from.address(), from.size(), self.raw()) };
+        checked("cuMemcpyDtoHAsync", status)?;
+        self.synchronize()
+    }
+
+    /// Copies from the host into a part of the device's memory and waits for it.
+    ///
+    /// # Errors
+    /// [`CudaError::SizesDiffer`], [`CudaError::Call`].
+    pub fn write(&self, from: &[u8], to: &DeviceSlice) -> Result<(), CudaError> {
+        same_size(Bytes(from.len() as u64), to.len())?;
+        self.context.make_current()?;
+        let from = from.as_ptr().cast();
+        // SAFETY: both have that length; `from` is borrowed until the wait below has returned.
+        let status = unsafe { (self.context.work.copy_to_device)(to.address(), from, to.size(), self.raw()) };
+        checked("cuMemcpyHtoDAsync", status)?;
+        self.synchronize()
     }
 
     /// Copies between addresses of the device, for memory that another library owns.
@@ -124,6 +151,10 @@ impl Stream {
         let status = unsafe { (self.context.work.copy_on_device)(to, from, bytes, self.raw()) };
         checked("cuMemcpyDtoDAsync", status)
     }
+}
+
+fn same_size(from: Bytes, to: Bytes) -> Result<(), CudaError> {
+    if from == to { Ok(()) } else { Err(CudaError::SizesDiffer { from, to }) }
 }
 
 impl Drop for Stream {

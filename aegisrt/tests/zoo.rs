@@ -1,7 +1,7 @@
 //! Every demo model runs on the backends, and its answers are numbers that depend on the input.
 #![cfg(feature = "rten")]
 
-use aegisrt::backend::{Artifact, Binding, Model, RuntimeBackend, TensorBuf, run_job};
+use aegisrt::backend::{Artifact, Binding, Limits, Model, RuntimeBackend, TensorBuf, run_job};
 use aegisrt::core::Rng;
 use aegisrt::zoo;
 
@@ -17,7 +17,8 @@ fn answers(model: &dyn Model, seed: u64) -> Vec<Vec<u8>> {
             *bytes = (rng.between(0, 1000) as f32 / 1000.0).to_le_bytes();
         }
     }
-    let mut session = model.open(&Binding { threads: Some(1) }).unwrap();
+    let binding = Binding { threads: Some(1), ..Binding::default() };
+    let mut session = model.open(&binding).unwrap().into_host().unwrap();
     run_job(&mut *session, facts.segments, &inputs, &mut outputs).unwrap();
     outputs.iter().map(|output| output.data().to_vec()).collect()
 }
@@ -26,7 +27,7 @@ fn check(backend: &dyn RuntimeBackend) {
     for model in &zoo::MODELS {
         let artifact = Artifact::from_bytes(model.file, zoo::bytes(model));
         assert_eq!(artifact.digest().to_string(), model.digest);
-        let loaded = backend.load(&artifact).unwrap_or_else(|error| panic!("{error}"));
+        let loaded = backend.load(&artifact, &Limits::default()).unwrap_or_else(|error| panic!("{error}"));
         let (first, again, other) = (answers(&*loaded, 1), answers(&*loaded, 1), answers(&*loaded, 2));
         assert_eq!(first, again, "{}: the same input gives the same answer", model.name);
         assert!(!first.is_empty());

@@ -1,6 +1,6 @@
 //! The model file of the simulated backend: TOML, with unknown keys refused.
 use super::{Faults, Law};
-use crate::{Artifact, BackendError, DType, Dim, ModelFacts, Scratch, TensorFacts};
+use crate::{Artifact, BackendError, DType, Dim, ModelFacts, Place, Scratch, TensorFacts};
 use aegis_core::{Bytes, Nanos};
 use serde::{Deserialize, Deserializer, de::Error as _};
 use std::fmt::Display;
@@ -30,6 +30,8 @@ impl<'de, T: FromStr<Err: Display>> Deserialize<'de> for Written<T> {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct FileText {
+    #[serde(default)]
+    place: PlaceText,
     weights: Option<Written<Bytes>>,
     scratch: Option<Written<Bytes>>,
     segments: Option<NonZeroU16>,
@@ -39,6 +41,14 @@ struct FileText {
     time: LawText,
     #[serde(default)]
     faults: Faults,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "lowercase")]
+enum PlaceText {
+    #[default]
+    Host,
+    Device,
 }
 
 #[derive(Deserialize)]
@@ -94,6 +104,10 @@ pub(super) fn read(artifact: &Artifact) -> Result<SimFile, BackendError> {
     }
     let file: FileText = toml::from_str(text).map_err(|error| malformed(located(text, &error)))?;
     let facts = ModelFacts {
+        place: match file.place {
+            PlaceText::Host => Place::Host,
+            PlaceText::Device => Place::Device,
+        },
         inputs: tensors(file.inputs, "input", &[1, 3, 8, 8]),
         outputs: tensors(file.outputs, "output", &[1, 10]),
         weights: file.weights.map_or(Bytes::ZERO, |w| w.0),

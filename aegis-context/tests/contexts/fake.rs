@@ -1,7 +1,7 @@
 //! A model whose every behaviour a test chooses.
 use aegis_backend::{
-    BackendError, Binding, DType, Dim, Io, Model, ModelFacts, Progress, Scratch, SegmentIndex, Session,
-    Stream, TensorFacts,
+    BackendError, Binding, DType, Dim, HostSession, Io, Model, ModelFacts, Place, Scratch, SegmentIndex,
+    Session, TensorFacts,
 };
 use aegis_core::Bytes;
 use std::collections::VecDeque;
@@ -10,23 +10,18 @@ use std::sync::{Arc, Mutex};
 /// What a call of the session does next.
 #[derive(Debug, Clone)]
 pub enum Step {
-    /// Adds 1 to every input byte, into the outputs; `Pending` until `wait`.
-    Increment(Progress),
-    /// Fails in `enqueue`.
+    /// Adds 1 to every input byte, into the outputs.
+    Increment,
+    /// Fails.
     Fail(BackendError),
-    /// Fails in `wait`.
-    FailInWait(BackendError),
-    /// Panics in `enqueue`.
+    /// Panics.
     Panic,
-    /// Panics in `wait`.
-    PanicInWait,
 }
 
 #[derive(Debug, Default)]
 pub struct Log {
     pub opened: u32,
-    pub enqueued: u32,
-    pub waited: u32,
+    pub ran: u32,
     pub dropped: u32,
 }
 
@@ -52,6 +47,7 @@ pub fn facts(n: usize, scratch: Scratch, extra_streams: u32) -> ModelFacts {
     let tensor = |i| TensorFacts { name: format!("t{i}"), dtype: DType::U8, shape: vec![Dim::Fixed(10)] };
     let tensors: Vec<TensorFacts> = (0..n).map(tensor).collect();
     ModelFacts {
+        place: Place::Host,
         inputs: tensors.clone(),
         outputs: tensors,
         weights: Bytes(1000),
@@ -66,17 +62,15 @@ impl Model for Fake {
         &self.facts
     }
 
-    fn open(&self, _: &Binding) -> Result<Box<dyn Session>, BackendError> {
+    fn open(&self, _: &Binding) -> Result<Session, BackendError> {
         assert!(!self.panic_in_open, "boom in open");
         self.log.lock().unwrap().opened += 1;
-        Ok(Box::new(FakeSession {
+        Ok(Session::Host(Box::new(FakeSession {
             facts: self.facts.clone(),
             steps: Arc::clone(&self.steps),
             log: Arc::clone(&self.log),
             panic_in_drop: self.panic_in_drop,
-            pending: Ok(()),
-            panic_in_wait: false,
-        }))
+        })))
     }
 }
 
@@ -85,47 +79,26 @@ struct FakeSession {
     steps: Arc<Mutex<VecDeque<Step>>>,
     log: Arc<Mutex<Log>>,
     panic_in_drop: bool,
-    pending: Result<(), BackendError>,
-    panic_in_wait: bool,
 }
 
-impl Session for FakeSession {
-    fn enqueue(
-        &mut self,
-        segment: SegmentIndex,
-        _: &Stream,
-        io: Io<'_, '_>,
-    ) -> Result<Progress, BackendError> {
-        self.log.lock().unwrap().enqueued += 1;
+impl HostSession for FakeSession {
+    fn run(&mut self, segment: SegmentIndex, io: Io<'_, '_>) -> Result<(), BackendError> {
+        self.log.lock().unwrap().ran += 1;
         io.check(&self.facts)?;
         if segment >= self.facts.segments {
             return Err(BackendError::NoSuchSegment { segment, segments: self.facts.segments });
         }
-        let step = self.steps.lock().unwrap().pop_front().unwrap_or(Step::Increment(Progress::Done));
+        let step = self.steps.lock().unwrap().pop_front().unwrap_or(Step::Increment);
         match step {
-            Step::Increment(progress) => {
+            Step::Increment => {
                 for (input, output) in io.inputs.iter().zip(io.outputs) {
                     output.data.iter_mut().zip(input.data).for_each(|(o, i)| *o = i + 1);
                 }
-                Ok(progress)
+                Ok(())
             }
             Step::Fail(error) => Err(error),
-            Step::FailInWait(error) => {
-                self.pending = Err(error);
-                Ok(Progress::Pending)
-            }
             Step::Panic => panic!("boom {}", 7),
-            Step::PanicInWait => {
-                self.panic_in_wait = true;
-                Ok(Progress::Pending)
-            }
         }
-    }
-
-    fn wait(&mut self) -> Result<(), BackendError> {
-        self.log.lock().unwrap().waited += 1;
-        assert!(!self.panic_in_wait, "boom in wait");
-        std::mem::replace(&mut self.pending, Ok(()))
     }
 }
 

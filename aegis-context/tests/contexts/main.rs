@@ -2,13 +2,11 @@
 mod allocation;
 mod fake;
 
-use aegis_backend::{BackendError, Binding, Dim, ModelFacts, Progress, Scratch, Stream, TensorLife};
-use aegis_context::{ContextError, ExecutionContext, MOST_TENSORS, account, memory_of};
+use aegis_backend::{BackendError, Binding, Dim, MOST_TENSORS, ModelFacts, Place, Scratch, TensorLife};
+use aegis_context::{ContextError, ExecutionContext, account, memory_of};
 use aegis_core::{Blame, Budget, Budgeted, Bytes, Fault, FaultCode, Nanos, PartitionId, Usable};
 use aegis_memory::{ModelScratch, Options, plan_system};
 use fake::{Fake, Step, facts};
-
-const STREAM: Stream = Stream::Host;
 
 fn open(fake: Fake, budget: &Budget) -> Result<ExecutionContext, ContextError> {
     ExecutionContext::open("net", Box::new(fake), budget, &Binding::default())
@@ -91,7 +89,7 @@ fn facts_that_make_no_sense_are_errors() {
     huge.inputs[0].shape = vec![Dim::Fixed(u64::MAX)];
     check(huge.clone(), "do not fit 64 bits");
     huge.inputs[0].shape = vec![Dim::Fixed(1 << 62)];
-    check(huge, "no memory for input 0");
+    check(huge, "no memory for input `t0`");
     check(ModelFacts { weights: Bytes(u64::MAX), ..placeable() }, "do not fit 64 bits");
     let backwards = vec![TensorLife { bytes: Bytes(1), from: 3, to: 3 }];
     check(
@@ -105,23 +103,21 @@ fn facts_that_make_no_sense_are_errors() {
 fn inputs_go_in_and_outputs_come_out() {
     for n in [0, 1, 4, 5, 32, 33, MOST_TENSORS] {
         let fake = Fake::new(facts(n, Scratch::None, 0));
-        let (log, steps) = (fake.log.clone(), fake.steps.clone());
+        let log = fake.log.clone();
         let mut context = open(fake, &Budget::default()).unwrap();
         for i in 0..n {
             assert_eq!(context.input_mut(i).unwrap(), [0; 10]);
             context.set_input(i, &[u8::try_from(i % 200).unwrap(); 10]).unwrap();
             assert!(context.output(i).unwrap().as_ptr().addr().is_multiple_of(64));
         }
-        context.run(0, &STREAM).unwrap();
+        context.run(0).unwrap();
         for i in 0..n {
             assert_eq!(context.output(i).unwrap(), [u8::try_from(i % 200).unwrap() + 1; 10], "{n} {i}");
         }
-        context.fill_inputs(9);
-        steps.lock().unwrap().push_back(Step::Increment(Progress::Pending));
-        context.run(1, &STREAM).unwrap();
+        context.fill_inputs(9).unwrap();
+        context.run(1).unwrap();
         assert!((0..n).all(|i| context.output(i).unwrap() == [10; 10]));
-        assert_eq!(log.lock().unwrap().enqueued, 2);
-        assert_eq!(log.lock().unwrap().waited, 1, "waits exactly when the work is pending");
+        assert_eq!(log.lock().unwrap().ran, 2);
         context.close().unwrap();
         assert_eq!(log.lock().unwrap().dropped, 1);
     }
@@ -139,10 +135,10 @@ fn the_callers_mistakes_leave_the_session_usable() {
     check(context.output(2).unwrap_err(), "`net` has 1 outputs; there is no output 2");
     check(context.set_input(0, &[0; 9]).unwrap_err(), "`net`: input 0 takes 10 bytes, 9 given");
     check(context.set_input(3, &[0; 10]).unwrap_err(), "`net` has 1 inputs; there is no input 3");
-    let no_segment = context.run(2, &STREAM).unwrap_err();
+    let no_segment = context.run(2).unwrap_err();
     check(no_segment, "`net`: segment 2 does not exist; the model has 2");
     assert_eq!(context.broken(), None);
-    context.run(0, &STREAM).unwrap();
+    context.run(0).unwrap();
 }
 
 #[test]
@@ -151,36 +147,30 @@ fn a_wrong_tensor_is_the_backends_answer_and_voids_only_this_run() {
     let bad = BackendError::BadTensor { which: "input", name: "t0".into(), why: "not today".into() };
     fake.steps.lock().unwrap().push_back(Step::Fail(bad.clone()));
     let mut context = open(fake, &Budget::default()).unwrap();
-    assert_eq!(
-        context.run(0, &STREAM).unwrap_err(),
-        ContextError::Backend { name: "net".into(), source: bad }
-    );
-    context.run(0, &STREAM).unwrap();
+    assert_eq!(context.run(0).unwrap_err(), ContextError::Backend { name: "net".into(), source: bad });
+    context.run(0).unwrap();
 }
 
 #[test]
 fn after_a_fault_only_what_it_leaves_is_used() {
-    let check = |step: fn(BackendError) -> Step, fault: Fault, goes_on: bool| {
+    let check = |fault: Fault, goes_on: bool| {
         let fake = Fake::new(placeable());
         let log = fake.log.clone();
-        fake.steps.lock().unwrap().push_back(step(execution(fault.blame, fault.code, fault.usable)));
+        fake.steps.lock().unwrap().push_back(Step::Fail(execution(fault.blame, fault.code, fault.usable)));
         let mut context = open(fake, &Budget::default()).unwrap();
-        assert_eq!(context.run(0, &STREAM).unwrap_err().fault(), fault);
-        let again = context.run(0, &STREAM);
+        assert_eq!(context.run(0).unwrap_err().fault(), fault);
+        let again = context.run(0);
         if goes_on {
             again.unwrap();
         } else {
             assert_eq!(context.broken(), Some(fault));
             assert_eq!(again.unwrap_err(), ContextError::Unusable { name: "net".into(), fault });
-            assert_eq!(log.lock().unwrap().enqueued, 1, "the session is left alone");
+            assert_eq!(log.lock().unwrap().ran, 1, "the session is left alone");
         }
     };
-    for step in [Step::Fail as fn(_) -> _, Step::FailInWait] {
-        for usable in [Usable::Session, Usable::Model, Usable::Nothing] {
-            let code =
-                if usable == Usable::Nothing { FaultCode::DeviceLost } else { FaultCode::ExecutionFailed };
-            check(step, Fault { blame: Blame::Device, code, usable }, usable == Usable::Session);
-        }
+    for usable in [Usable::Session, Usable::Model, Usable::Nothing] {
+        let code = if usable == Usable::Nothing { FaultCode::DeviceLost } else { FaultCode::ExecutionFailed };
+        check(Fault { blame: Blame::Device, code, usable }, usable == Usable::Session);
     }
 }
 
@@ -188,22 +178,19 @@ fn after_a_fault_only_what_it_leaves_is_used() {
 fn a_panic_becomes_a_fault_and_other_contexts_go_on() {
     const PANICKED: Fault = Fault { blame: Blame::Backend, code: FaultCode::Panicked, usable: Usable::Model };
     let mut other = open(Fake::new(placeable()), &Budget::default()).unwrap();
-    for (step, says) in [
-        (Step::Panic, "the backend panicked in enqueue: boom 7"),
-        (Step::PanicInWait, "the backend panicked in wait: boom in wait"),
-    ] {
+    {
         let mut fake = Fake::new(placeable());
         fake.panic_in_drop = true;
-        fake.steps.lock().unwrap().push_back(step);
+        fake.steps.lock().unwrap().push_back(Step::Panic);
         let mut context = open(fake, &Budget::default()).unwrap();
-        let error = context.run(0, &STREAM).unwrap_err();
-        assert!(error.to_string().contains(says), "{error}");
+        let error = context.run(0).unwrap_err();
+        assert!(error.to_string().contains("the backend panicked in run: boom 7"), "{error}");
         assert_eq!(error.fault(), PANICKED);
         let refused = ContextError::Unusable { name: "net".into(), fault: PANICKED };
-        assert_eq!(context.run(0, &STREAM).unwrap_err(), refused);
+        assert_eq!(context.run(0).unwrap_err(), refused);
         let error = context.close().unwrap_err();
         assert!(error.to_string().contains("panicked in drop: boom in drop"), "{error}");
-        other.run(0, &STREAM).unwrap();
+        other.run(0).unwrap();
     }
     let mut fake = Fake::new(placeable());
     fake.panic_in_open = true;
@@ -212,7 +199,7 @@ fn a_panic_becomes_a_fault_and_other_contexts_go_on() {
     let mut fake = Fake::new(placeable());
     fake.panic_in_drop = true;
     drop(open(fake, &Budget::default()).unwrap());
-    other.run(0, &STREAM).unwrap();
+    other.run(0).unwrap();
 }
 
 #[test]
@@ -239,4 +226,21 @@ fn models_are_planned_with_what_their_contexts_hold() {
     assert_eq!(plan.unknown, ["b"]);
     let held = account("a", &block).unwrap().known + account("b", &silent).unwrap().known;
     assert!(plan.separate >= held, "{} {held}", plan.separate);
+}
+
+#[test]
+fn what_lies_on_a_device_is_charged_there() {
+    let on_device = || ModelFacts { place: Place::Device, ..placeable() };
+    // 1000 of weights, two tensors of 10 in steps of 256, 500 of scratch; their copies on the host are 20.
+    let needs = account("net", &on_device()).unwrap();
+    assert_eq!((needs.device_memory(), needs.host_memory()), (Bytes(1000 + 512 + 500), Bytes(20)));
+    let check = |budget: Budget, over| assert_eq!(needs.check(&budget), over, "{budget:?}");
+    let device = |limit| Budget { device_memory: Some(Bytes(limit)), ..Budget::default() };
+    let host = |limit| Budget { host_memory: Some(Bytes(limit)), ..Budget::default() };
+    check(device(2012), Ok(()));
+    check(device(2011), Err(Budgeted::DeviceMemory { limit: 2011, asked: 2012 }));
+    check(host(20), Ok(()));
+    check(host(19), Err(Budgeted::HostMemory { limit: 19, asked: 20 }));
+    let on_host = account("net", &placeable()).unwrap();
+    assert_eq!((on_host.device_memory(), on_host.host_memory()), (Bytes::ZERO, Bytes(1648)));
 }
