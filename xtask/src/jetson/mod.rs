@@ -9,6 +9,7 @@ use cargo_metadata::{CargoOpt, Metadata};
 use needs::Needs;
 use package::{Control, File, Tree};
 use releases::{ALL_JETPACKS, JetPack, Version};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use toolchain::Found;
@@ -110,7 +111,7 @@ fn pack(root: &Path, jetpack: &JetPack, features: Option<&str>) -> Result<(), Fi
         jetpack.ubuntu,
         jetpack.cuda,
         match &headers[..] {
-            [] => "without headers of TensorRT, so its backend can only look for it".to_owned(),
+            [] => format!("no headers of TensorRT named in {HEADERS}"),
             some => format!("headers of TensorRT {}", versions(some)),
         }
     );
@@ -144,11 +145,13 @@ fn pack(root: &Path, jetpack: &JetPack, features: Option<&str>) -> Result<(), Fi
     let about = workspace.workspace_packages().into_iter().find(|package| package.name == "aegisrt");
     let about = about.ok_or_else(|| one("the workspace has no package aegisrt".to_owned()))?;
     let version = about.version.to_string();
-    let suggests = headers.iter().map(|version| format!("libnvinfer{}", version.major())).collect::<Vec<_>>();
+    let libraries: BTreeSet<String> =
+        headers.iter().map(|version| format!("libnvinfer{}", version.major())).collect();
+    let suggests = libraries.into_iter().collect::<Vec<_>>().join(" | ");
     let control = Control {
         version: &format!("{version}+jetpack{}", jetpack.number),
         depends: &needs.depends(),
-        suggests: &suggests.join(", "),
+        suggests: &suggests,
         summary: about.description.as_deref().unwrap_or_default(),
         built_for: &built_for,
     };
@@ -195,29 +198,34 @@ fn papers(root: &Path) -> Result<Tree, String> {
     files.map(|file| Ok((file.to_owned(), File::plain(read(&root.join(file))?)))).collect()
 }
 
-/// The versions of TensorRT whose headers the build will see; each must suit the JetPack, or the package would hold a shim
-/// that no library there can serve.
+/// The versions of TensorRT, among those whose headers the build is told, that the JetPack's library can serve. Headers of
+/// other versions do no harm beside them: the adapter chooses by the library that it finds.
 fn headers(jetpack: &JetPack) -> Result<Vec<Version>, String> {
     let Some(folders) = std::env::var_os(HEADERS).filter(|folders| !folders.is_empty()) else {
         return Ok(Vec::new());
     };
-    let mut seen = Vec::new();
+    let mut named = Vec::new();
     for folder in std::env::split_paths(&folders) {
         let file = folder.join("NvInferVersion.h");
         let text = String::from_utf8_lossy(&read(&file)?).into_owned();
-        let version = header_version(&text).ok_or_else(|| format!("{}: names no version", file.display()))?;
-        if !jetpack.takes_headers(version) {
-            return Err(format!(
-                "{HEADERS}: {} are headers of TensorRT {version}; JetPack {} has TensorRT {}, which needs its own or older \
-                 ones of the same first number",
-                folder.display(),
-                jetpack.number,
-                versions(jetpack.tensorrt)
-            ));
-        }
-        seen.push(version);
+        named.push(header_version(&text).ok_or_else(|| format!("{}: names no version", file.display()))?);
     }
-    Ok(seen)
+    suitable(jetpack, &named)
+}
+
+fn suitable(jetpack: &JetPack, named: &[Version]) -> Result<Vec<Version>, String> {
+    let suitable: Vec<Version> =
+        named.iter().copied().filter(|version| jetpack.takes_headers(*version)).collect();
+    if suitable.is_empty() {
+        return Err(format!(
+            "{HEADERS} names headers of TensorRT {}; JetPack {} has TensorRT {}, which needs its own or older ones of the same \
+             first number",
+            versions(named),
+            jetpack.number,
+            versions(jetpack.tensorrt)
+        ));
+    }
+    Ok(suitable)
 }
 
 /// The version that `NvInferVersion.h` defines, directly or by another name.
@@ -367,6 +375,16 @@ mod tests {
         {
             assert_eq!(header_version(text), None, "{text}");
         }
+    }
+
+    #[test]
+    fn headers_that_suit() {
+        let [old, new] = [Version::new(8, 5), Version::new(10, 3)];
+        let suit = |number, named: &[Version]| suitable(JetPack::find(number).unwrap(), named);
+        assert_eq!(suit("5", &[new, old]), Ok(vec![old]));
+        assert_eq!(suit("6", &[new, old]), Ok(vec![new, old]));
+        let error = suit("7", &[old]).unwrap_err();
+        assert!(error.contains("names headers of TensorRT 8.5; JetPack 7 has TensorRT 10.13"), "{error}");
     }
 
     #[test]

@@ -77,10 +77,13 @@ pub fn deb(control: &Control<'_>, tree: &Tree) -> io::Result<Vec<u8>> {
 impl Control<'_> {
     /// The control file.
     fn text(&self, installed_kib: usize) -> String {
-        let Self { version, depends, suggests, summary, built_for } = self;
+        let Self { version, depends, summary, built_for, .. } = self;
+        // A field must not be empty.
+        let suggests =
+            if self.suggests.is_empty() { String::new() } else { format!("Suggests: {}\n", self.suggests) };
         format!(
             "Package: aegisrt\nVersion: {version}\nArchitecture: arm64\nMaintainer: AegisRT\nSection: misc\n\
-             Priority: optional\nInstalled-Size: {installed_kib}\nDepends: {depends}\nSuggests: {suggests}\n\
+             Priority: optional\nInstalled-Size: {installed_kib}\nDepends: {depends}\n{suggests}\
              Description: {summary}\n {built_for}\n"
         )
     }
@@ -191,6 +194,8 @@ mod tests {
              Priority: optional\nInstalled-Size: 3\nDepends: libc6 (>= 2.34)\nSuggests: libnvinfer10\n\
              Description: many models on one device\n Built for JetPack 6.\n"
         );
+        let alone = Control { suggests: "", ..CONTROL }.text(3);
+        assert!(alone.contains("Depends: libc6 (>= 2.34)\nDescription: many"), "{alone}");
     }
 
     /// What `dpkg-deb`, which shares no code with this file, reads in a package.
