@@ -226,6 +226,7 @@ mod tests {
                 && message.contains("`pip install onnxruntime-gpu`");
             let not_loaded = message
                 .contains(&format!("its {name} provider does not load: Failed to load library "))
+                && message.contains(&format!("libonnxruntime_providers_{}.so", name.to_lowercase()))
                 && message.contains("cannot open shared object file")
                 && message.contains("LD_LIBRARY_PATH");
             assert!(not_built || not_loaded, "{message}");
