@@ -87,6 +87,53 @@ pub enum CudaError {
         /// All of its memory.
         total: Bytes,
     },
+    /// The host cannot lock that much memory into place.
+    #[error(
+        "the host cannot give {asked} of page-locked memory; take less, or see `ulimit -l` and the memory's use"
+    )]
+    HostOutOfMemory {
+        /// Asked for.
+        asked: Bytes,
+    },
+    /// The host reads and writes this memory in place, through a [`Staging`](crate::Staging).
+    #[error(
+        "{bytes} at {address:#x} are mapped and a Staging has them for the host; take other memory, or drop it first"
+    )]
+    HostHasIt {
+        /// Where they begin on the device.
+        address: u64,
+        /// How many.
+        bytes: Bytes,
+    },
+    /// Memory of a pool is given back in the order of its own stream, so only that stream may use it.
+    #[error("{bytes} at {address:#x} were taken from a pool on another stream; use them on that stream")]
+    OtherStream {
+        /// Where they begin on the device.
+        address: u64,
+        /// How many.
+        bytes: Bytes,
+    },
+    /// A stream that is being recorded cannot do that.
+    #[error("the stream is being captured into a graph; take memory from pools before or after")]
+    Capturing,
+    /// More than what was reserved.
+    #[error("{asked} are more than the reservation's {most}")]
+    OutOfReservation {
+        /// Asked for.
+        asked: Bytes,
+        /// What it can have.
+        most: Bytes,
+    },
+    /// Memory of a reservation that a slice still holds.
+    #[error(
+        "cannot shrink the reservation to {wanted}: a slice holds its last piece, and it has {held}; drop the slice first"
+    )]
+    InUse {
+        /// Asked for.
+        wanted: Bytes,
+        /// What it has.
+        held: Bytes,
+    },
     /// A copy between parts of different sizes.
     #[error("cannot copy {from} into {to}; both must have the same size")]
     SizesDiffer {

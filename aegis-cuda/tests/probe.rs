@@ -1,7 +1,9 @@
 //! What the probe answers on this machine, and what it answers to drivers of every kind, played by a stand-in library.
+mod common;
+
 use aegis_cuda::{ProbeError, probe};
+use common::stand_in;
 use std::path::Path;
-use std::process::Command;
 
 /// The driver's own file; it exists where the kernel module of a discrete or of a Jetson device is loaded.
 fn this_machine_has_a_device() -> bool {
@@ -36,46 +38,20 @@ fn tell() {
     println!("TOLD {:?}", probe());
 }
 
-/// A folder that holds the stand-in under the driver's name.
-fn stand_in(cfg: &[&str]) -> tempfile::TempDir {
-    let folder = tempfile::tempdir().unwrap();
-    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/fake_driver.rs");
-    let built = Command::new(std::env::var_os("RUSTC").unwrap_or("rustc".into()))
-        .args([
-            "--edition=2024",
-            "--crate-type=cdylib",
-            "--crate-name=cuda",
-            "-Anon_snake_case",
-            source,
-            "-o",
-        ])
-        .arg(folder.path().join("libcuda.so"))
-        .args(cfg)
-        .status()
-        .unwrap();
-    assert!(built.success());
-    folder
-}
-
-fn told(folder: &Path, environment: &[(&str, &str)]) -> String {
-    let output = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "tell", "--nocapture"])
-        .env("LD_LIBRARY_PATH", folder)
-        .envs(environment.iter().copied())
-        .output()
-        .unwrap();
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
-    let (_, told) = text.split_once("TOLD ").unwrap();
-    told.lines().next().unwrap().to_string()
+fn told(folder: &str, environment: &[(&str, &str)]) -> String {
+    common::run(folder, "tell", environment).told
 }
 
 const TWO_DEVICES: &str = concat!(
     "Ok(Driver { version: CudaVersion { major: 13, minor: 0 }, devices: [",
     "Device { ordinal: 0, name: \"Fake 40\", compute_capability: (8, 7), multiprocessors: 16, ",
-    "memory: Bytes(8589934592), integrated: false, clock_khz: Some(1300000), memory_clock_khz: None }, ",
+    "memory: Bytes(8589934592), integrated: false, clock_khz: Some(1300000), memory_clock_khz: None, memory_bus_bits: Some(128), ",
+    "l2: Some(Bytes(4194304)), ecc: false, copy_engines: Some(1), virtual_memory: true, memory_pools: true, ",
+    "pci: Some(\"0000:40:00.0\") }, ",
     "Device { ordinal: 1, name: \"Fake 41\", compute_capability: (8, 7), multiprocessors: 16, ",
-    "memory: Bytes(8589934592), integrated: true, clock_khz: Some(1300000), memory_clock_khz: None }] })",
+    "memory: Bytes(8589934592), integrated: true, clock_khz: Some(1300000), memory_clock_khz: None, memory_bus_bits: Some(128), ",
+    "l2: Some(Bytes(4194304)), ecc: false, copy_engines: Some(1), virtual_memory: true, memory_pools: true, ",
+    "pci: Some(\"0000:41:00.0\") }] })",
 );
 
 #[test]
@@ -85,13 +61,13 @@ fn drivers_of_every_kind() {
     for (environment, says) in [
         (&[][..], TWO_DEVICES),
         (
-            &[("FAKE_CUDA_VERSION", "11080")][..],
-            "Err(DriverTooOld { found: CudaVersion { major: 11, minor: 8 }, needed: CudaVersion { major: 12, minor: 0 } })",
+            &[("FAKE_CUDA_VERSION", "11030")][..],
+            "Err(DriverTooOld { found: CudaVersion { major: 11, minor: 3 }, needed: CudaVersion { major: 11, minor: 4 } })",
         ),
         // Too old is said even when it would fail later on, as it is what the user can mend.
         (
-            &[("FAKE_CUDA_VERSION", "11080"), ("FAKE_CUDA_INIT", "802")][..],
-            "Err(DriverTooOld { found: CudaVersion { major: 11, minor: 8 }, needed: CudaVersion { major: 12, minor: 0 } })",
+            &[("FAKE_CUDA_VERSION", "11030"), ("FAKE_CUDA_INIT", "802")][..],
+            "Err(DriverTooOld { found: CudaVersion { major: 11, minor: 3 }, needed: CudaVersion { major: 11, minor: 4 } })",
         ),
         (&[("FAKE_CUDA_DEVICES", "0")][..], "Err(NoDevice)"),
         (&[("FAKE_CUDA_DEVICES", "-1")][..], "Err(NoDevice)"),
@@ -107,8 +83,8 @@ fn drivers_of_every_kind() {
             "Err(Call { call: \"cuInit\", code: 9999, name: None, sticky: false })",
         ),
     ] {
-        assert_eq!(told(whole.path(), environment), says, "{environment:?}");
+        assert_eq!(told(&whole, environment), says, "{environment:?}");
     }
     let incomplete = stand_in(&["--cfg=incomplete"]);
-    assert_eq!(told(incomplete.path(), &[]), "Err(SymbolMissing { symbol: \"cuDeviceGetAttribute\" })");
+    assert_eq!(told(&incomplete, &[]), "Err(SymbolMissing { symbol: \"cuDeviceGetAttribute\" })");
 }

@@ -1,7 +1,7 @@
 //! The command line: what can be asked, and the help that teaches it.
 use crate::output::{Format, Output};
 use crate::{Error, command};
-use aegis_core::{Bytes, Nanos, Policy};
+use aegis_core::{Bytes, DeviceKind, Nanos, Policy};
 use aegis_sched::dispatcher::WORKER;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::ffi::OsString;
@@ -51,8 +51,18 @@ enum Command {
     Replay(ReplayArgs),
     /// Lists what a trace says
     Trace(TraceArgs),
+    /// Says that a TensorRT plan is the one that was built: only then is it loaded
+    Trust(TrustArgs),
     /// Shows what this machine can do, and what cannot be used on it and why
     Doctor,
+}
+
+/// On which device.
+#[derive(Debug, Args)]
+pub(crate) struct DeviceArgs {
+    /// Another device than the system file names: cpu, cuda, or cuda:1 for the second
+    #[arg(long, value_name = "DEVICE")]
+    pub device: Option<DeviceKind>,
 }
 
 #[derive(Debug, Args)]
@@ -63,12 +73,14 @@ pub(crate) struct DemoArgs {
     /// How long the system runs
     #[arg(long, default_value = "10 s", allow_hyphen_values = true)]
     pub duration: Nanos,
-    /// Backend that executes the models
-    #[arg(long, default_value = "rten")]
-    pub backend: String,
+    /// Backend that executes the models [default: rten on the CPU, ort on a CUDA device]
+    #[arg(long)]
+    pub backend: Option<String>,
     /// Seed of everything random
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
+    #[command(flatten)]
+    pub device: DeviceArgs,
 }
 
 #[derive(Debug, Args)]
@@ -82,6 +94,8 @@ pub(crate) struct InitArgs {
 pub(crate) struct SystemArgs {
     /// The system file
     pub system: PathBuf,
+    #[command(flatten)]
+    pub device: DeviceArgs,
 }
 
 #[derive(Debug, Args)]
@@ -91,6 +105,14 @@ pub(crate) struct InspectArgs {
     /// Backend that loads it
     #[arg(long, default_value = "rten")]
     pub backend: String,
+    #[command(flatten)]
+    pub device: DeviceArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TrustArgs {
+    /// The plan; its BLAKE3 digest is written beside it, as PLAN.blake3
+    pub plan: PathBuf,
 }
 
 #[derive(Debug, Args)]
@@ -110,6 +132,8 @@ pub(crate) struct ProfileArgs {
     /// Seed of the order in which models are measured
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
+    #[command(flatten)]
+    pub device: DeviceArgs,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -148,6 +172,8 @@ pub(crate) struct TasksArgs {
     /// Seed of everything random
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
+    #[command(flatten)]
+    pub device: DeviceArgs,
 }
 
 #[derive(Debug, Args)]
@@ -169,6 +195,8 @@ pub(crate) struct PlanArgs {
         long, value_parser = bytes_or_number, requires = "buffers", conflicts_with = "system", allow_hyphen_values = true
     )]
     pub capacity: Option<Bytes>,
+    #[command(flatten)]
+    pub device: DeviceArgs,
 }
 
 fn bytes_or_number(text: &str) -> Result<Bytes, String> {
@@ -191,6 +219,8 @@ pub(crate) struct RunArgs {
     /// Seed of everything random
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
+    #[command(flatten)]
+    pub device: DeviceArgs,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum, PartialEq, Eq)]
@@ -325,6 +355,7 @@ pub fn main() -> u8 {
         Command::Explain(args) => command::explain::run(args, &output),
         Command::Replay(args) => command::replay::run(args, &output),
         Command::Trace(args) => command::trace::run(args, &output),
+        Command::Trust(args) => command::trust::run(args, &output),
         Command::Doctor => Ok(command::doctor::run(&output)),
     };
     result.unwrap_or_else(|error| output.error(&error))

@@ -15,6 +15,9 @@ pub struct Condition {
     pub threads: Option<u32>,
     /// Processor, number of cores and operating system.
     pub host: String,
+    /// The device that executed, where it is not the host; and how threads waited for it.
+    #[serde(default)]
+    pub device: Option<String>,
     /// Digest of all models that ran in turn with this one: they share its caches.
     pub neighbours: String,
     /// Whether the measuring program was optimised.
