@@ -51,7 +51,9 @@
 //!
 //! **Runs.** Tensors are bound once, when a session is opened. A run is one call of ONNX Runtime, which returns when
 //! everything is on the stream; this crate adds an uncontended lock to it and takes no memory. A node that runs on the host,
-//! or whose shape depends on data, makes the call wait for the device. Any thread may run a session.
+//! or whose shape depends on data, makes the call wait for the device; and so does an input that is read on the host, since
+//! ONNX Runtime copies such a one only when it is bound, and here it is bound anew for each run. Any thread may run a
+//! session.
 //!
 //! **Same bytes.** Convolutions are chosen by cuDNN's heuristics instead of by timing them, reductions are deterministic and
 //! TensorFloat-32 is off, so that one input gives the same bytes in every session on the same device and libraries. TensorRT chooses by timing: only
