@@ -1,8 +1,10 @@
 //! What the tests need that may not be on this machine: TVM's runtime, and the modules that `test_modules.py` makes.
 #![allow(dead_code, reason = "each test file uses a part of it")]
-use aegis_backend::{Artifact, DType, ModelFacts, Runner};
+use aegis_backend::{Artifact, BackendError, DType, ModelFacts, Runner};
 use aegis_backend_tvm::TvmBackend;
+use sha2::{Digest as _, Sha256};
 use std::path::PathBuf;
+use std::sync::OnceLock;
 
 /// Whether what is missing is a failure.
 fn required() -> bool {
@@ -17,7 +19,12 @@ fn missing<T>(what: &str) -> Option<T> {
 
 /// The backend; `None`, with a notice, where TVM is not installed and `AEGIS_REQUIRE_TVM=1` is not set.
 pub fn tvm() -> Option<TvmBackend> {
-    TvmBackend::find(None).map_or_else(|error| missing(&error.to_string()), Some)
+    // Looked for once: where it is missing, each search asks Python again.
+    static FOUND: OnceLock<Result<TvmBackend, BackendError>> = OnceLock::new();
+    match FOUND.get_or_init(|| TvmBackend::find(None)) {
+        Ok(backend) => Some(backend.clone()),
+        Err(error) => missing(&error.to_string()),
+    }
 }
 
 /// The folder of compiled modules; `None` likewise.
@@ -37,7 +44,9 @@ pub fn module(name: &str) -> Option<Artifact> {
 /// Runs a model on the inputs that lie beside it as `NAME.in0`, … and compares with `NAME.out0`, …: floats to within
 /// `tolerance` of the largest. Answers by how much they differ.
 pub fn compare(facts: &ModelFacts, runner: &mut Runner, artifact: &Artifact, tolerance: f64) -> f64 {
-    let beside = |end: String| std::fs::read(artifact.origin().with_extension(&end)).unwrap_or_else(|why| panic!("{end}: {why}"));
+    let beside = |end: String| {
+        std::fs::read(artifact.origin().with_extension(&end)).unwrap_or_else(|why| panic!("{end}: {why}"))
+    };
     for index in 0..facts.inputs.len() {
         runner.input_mut(index).unwrap().unwrap().copy_from_slice(&beside(format!("in{index}")));
     }
@@ -57,8 +66,25 @@ pub fn compare(facts: &ModelFacts, runner: &mut Runner, artifact: &Artifact, tol
         let (expected, got) = (floats(&expected), floats(got));
         let largest = expected.iter().fold(1e-30f64, |most, v| most.max(v.abs()));
         let apart = expected.iter().zip(&got).fold(0.0f64, |most, (a, b)| most.max((a - b).abs())) / largest;
-        assert!(apart <= tolerance, "{}: output `{}` differs by {apart:e}", artifact.origin().display(), facts.name);
+        assert!(
+            apart <= tolerance,
+            "{}: output `{}` differs by {apart:e}",
+            artifact.origin().display(),
+            facts.name
+        );
         worst = worst.max(apart);
     }
     worst
+}
+
+/// The file with another manifest and other code, and the digest that belongs to them.
+pub fn repacked(artifact: &Artifact, manifest: impl Fn(String) -> String, code: Option<&[u8]>) -> Artifact {
+    let bytes = artifact.bytes();
+    let length = u32::from_le_bytes(*bytes[12..].first_chunk().unwrap()) as usize;
+    let text = String::from_utf8(bytes[48..48 + length].to_vec()).unwrap();
+    let changed = manifest(text.clone());
+    let body = [changed.as_bytes(), code.unwrap_or(&bytes[48 + length..])].concat();
+    let length = u32::try_from(changed.len()).unwrap().to_le_bytes();
+    let digest = Sha256::digest(&body);
+    Artifact::from_bytes("other.tvm", [&bytes[..12], &length, digest.as_slice(), &body].concat())
 }
