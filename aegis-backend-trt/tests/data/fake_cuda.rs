@@ -51,6 +51,11 @@ answers! {
     }
     cuDeviceTotalMem_v2(bytes: &mut usize, _device: c_int) { *bytes = ALL; 0 }
     cuDeviceGetAttribute(value: &mut c_int, _attribute: c_int, _device: c_int) { *value = 1; 0 }
+    cuDeviceGetPCIBusId(text: *mut c_char, _length: c_int, _device: c_int) {
+        // SAFETY: every caller gives room for more.
+        unsafe { c"0000:01:00.0".as_ptr().copy_to_nonoverlapping(text, 13) };
+        0
+    }
     cuGetErrorName(_code: c_int, _name: &mut *const c_char) { 1 }
     cuDevicePrimaryCtxRetain(context: &mut Raw, _device: c_int) { *context = 8 as Raw; 0 }
     cuDevicePrimaryCtxRelease_v2(_device: c_int) { 0 }
