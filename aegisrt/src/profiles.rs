@@ -126,6 +126,7 @@ mod tests {
             model: text("m"),
             runtime: text("r"),
             threads: None,
+            device: None,
             host: text(host),
             neighbours: text("n"),
             optimised: true,
