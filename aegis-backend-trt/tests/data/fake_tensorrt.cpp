@@ -260,7 +260,9 @@ ICudaEngine* Runtime::load(void const* plan, uint64_t bytes) {
         error("Serialization assertion failed");
         return delete engine, nullptr;
     }
-    engine->weights = take(engine->weight_bytes, engine->is("aligned") ? 4096 : 256);
+    uint64_t const align = engine->is("aligned") ? 4096 : engine->is("misaligned") ? 48 : 256;
+    engine->weights = take(engine->weight_bytes, align);
+    if (reinterpret_cast<uintptr_t>(engine->weights) % align) violation("the weights are not aligned");
     if (!engine->weights) {
         error("out of memory");
         return delete engine, nullptr;

@@ -174,7 +174,10 @@ fn odd_plans_are_refused_by_name() {
         ("bf16", "odd.plan: output `y` has elements of type bf16"),
         ("data", "odd.plan: output `y` has a shape that depends on the data"),
         ("mute", "odd.plan: TensorRT does not tell its tensors"),
-        ("aligned", "odd.plan: TensorRT asks for memory at a multiple of 4096 bytes"),
+        (
+            "misaligned",
+            "odd.plan: TensorRT asks for memory at a multiple of 48 bytes, which is no power of two",
+        ),
         ("refused", "refuses it: 1: Serialization assertion failed"),
         ("contextless", "refuses it: 1: no context today"),
     ] {
@@ -201,6 +204,7 @@ fn plans_of_other_shapes_and_sizes_run() {
         ("3000 0 4096 0 plain", 3000),
         ("3000 500 0 0 plain", 3500),
         ("10 0 100 0 profile", 10),
+        ("3000 0 4096 0 aligned", 3000 + 4096),
         ("10 7 100 0 profile", 17),
     ] {
         let model = load(found, line, Some(Bytes(weights))).unwrap();
