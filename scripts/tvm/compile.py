@@ -99,7 +99,7 @@ def target_of(options):
         host["mcpu"] = options.mcpu
     if options.target == "llvm":
         return tvm.target.Target(host), options.mcpu or "generic"
-    if tvm.get_global_func("ffi.Module.create.cuda", allow_missing=True) is None:
+    if not options.sources and tvm.get_global_func("ffi.Module.create.cuda", allow_missing=True) is None:
         # Without it TVM packs CUDA sources, to be compiled by Python wherever they are loaded.
         fail("TVM's part for CUDA does not load here: its libtvm_runtime_cuda.so needs libcuda.so.1 and libcudart.so.13")
     if options.arch:
@@ -154,6 +154,7 @@ def main():
     parser.add_argument("--mcpu", help="the processor to compile for, in LLVM's words; generic if absent")
     parser.add_argument("--arch", help="the device to compile for, such as sm_90; the one that is there if absent")
     parser.add_argument("--dim", action="append", default=[], metavar="NAME=EXTENT", help="fixes an open extent")
+    parser.add_argument("--sources", action="store_true", help="leave device code as it is: for tests with a stand-in")
     options = parser.parse_args()
 
     try:
