@@ -1,5 +1,10 @@
-//! The one place with `unsafe`: asking a library for its version before anything else of it is used.
+//! The one place with `unsafe`: asking a library for its version before anything else of it is used, and in the files
+//! below what ort has no safe function for.
 #![allow(unsafe_code)]
+
+pub(crate) mod arena;
+pub(crate) mod bound;
+pub(crate) mod stream;
 
 use std::ffi::CStr;
 use std::path::Path;

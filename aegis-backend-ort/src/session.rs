@@ -1,5 +1,5 @@
 //! One flow of executions: inputs as views, a run, outputs copied out.
-use crate::model::Engine;
+use crate::host::Engine;
 use crate::tensor;
 use aegis_backend::{BackendError, HostSession, Io, ModelFacts, SegmentIndex, catch};
 use aegis_core::{Blame, Fault, FaultCode, Usable};

@@ -1,8 +1,9 @@
 //! Finding TensorRT: driver first, then the library by name, then its version.
-use crate::ffi;
+use crate::ffi::{Failure, Opened};
+use crate::{NAME, TrtVersion};
 use aegis_backend::BackendError;
-use std::fmt;
-use std::path::PathBuf;
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
 
 /// Looked for in this order: the full runtime before the lean one (which runs version-compatible engines only), newer
 /// before older.
@@ -27,35 +28,6 @@ pub struct TrtLibrary {
     pub lean: bool,
 }
 
-/// A version of TensorRT.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct TrtVersion {
-    /// One shim is built for each of these.
-    pub major: u32,
-    /// Second.
-    pub minor: u32,
-    /// Third.
-    pub patch: u32,
-}
-
-impl TrtVersion {
-    /// From `getInferLibVersion`, which says 8503 for 8.5.3 and, since version 10, 101601 for 10.16.1.
-    fn from_number(number: u32) -> Self {
-        let (major, rest) = if number >= 100_000 {
-            (number / 10_000, number % 10_000)
-        } else {
-            (number / 1000, number % 1000)
-        };
-        Self { major, minor: rest / 100, patch: rest % 100 }
-    }
-}
-
-impl fmt::Display for TrtVersion {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{}.{}", self.major, self.minor, self.patch)
-    }
-}
-
 /// Looks for TensorRT and asks for its version; creates nothing.
 ///
 /// The driver comes first: without one TensorRT still hands out a runtime object, and that object is not usable.
@@ -63,36 +35,74 @@ impl fmt::Display for TrtVersion {
 /// # Errors
 /// [`BackendError::Unavailable`] says whether the driver or the library is missing, and what to do.
 pub fn probe() -> Result<TrtLibrary, BackendError> {
-    aegis_cuda::probe().map_err(|why| unavailable(why.to_string(), "TensorRT needs a CUDA device"))?;
+    aegis_cuda::probe().map_err(|why| unavailable(why.to_string(), "TensorRT needs a CUDA device".into()))?;
+    search().map(|(_, about)| about)
+}
+
+/// The first library of [`NAMES`] that answers.
+pub(crate) fn search() -> Result<(Opened, TrtLibrary), BackendError> {
     let mut broken = Vec::new();
     for name in NAMES {
-        match ffi::version_of(name) {
-            Ok(number) => {
-                return Ok(TrtLibrary {
-                    path: loaded_file(name).unwrap_or_else(|| name.into()),
-                    version: TrtVersion::from_number(number),
-                    lean: name.contains("_lean"),
-                });
+        match Opened::open(OsStr::new(name)) {
+            Ok(opened) => {
+                let about = about(&opened, loaded_file(name).unwrap_or_else(|| name.into()));
+                return Ok((opened, about));
             }
-            Err(ffi::Failure::NotFound) => {}
-            Err(ffi::Failure::Broken(why)) => broken.push(format!("{name}: {why}")),
+            Err(Failure::NotFound) => {}
+            Err(Failure::Broken(why)) => broken.push(format!("{name}: {why}")),
         }
     }
     Err(if broken.is_empty() {
         unavailable(
             format!("none of {} is in the loader's path", NAMES.join(", ")),
-            "install TensorRT, and put its folder into LD_LIBRARY_PATH if it is not in the system's",
+            "install TensorRT, and put its folder into LD_LIBRARY_PATH if it is not in the system's".into(),
         )
     } else {
         unavailable(
             format!("found, but cannot be loaded: {}", broken.join("; ")),
-            "install what it asks for, or put that into LD_LIBRARY_PATH",
+            "install what it asks for, or put that into LD_LIBRARY_PATH".into(),
         )
     })
 }
 
-fn unavailable(why: String, remedy: &str) -> BackendError {
-    BackendError::Unavailable { backend: "trt", why, remedy: remedy.to_string() }
+/// The library at that path.
+pub(crate) fn at(path: &Path) -> Result<(Opened, TrtLibrary), BackendError> {
+    match Opened::open(path.as_os_str()) {
+        Ok(opened) => {
+            let about = about(&opened, path.to_path_buf());
+            Ok((opened, about))
+        }
+        Err(Failure::NotFound) => Err(unavailable(
+            format!("there is no {}", path.display()),
+            "name the file of TensorRT's library, for example libnvinfer.so.10, or none to look for it"
+                .into(),
+        )),
+        Err(Failure::Broken(why)) => Err(unavailable(
+            format!("{} cannot be loaded: {why}", path.display()),
+            "install what it asks for, or name another library".into(),
+        )),
+    }
+}
+
+fn about(opened: &Opened, path: PathBuf) -> TrtLibrary {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    TrtLibrary { lean: name.contains("_lean"), version: opened.version, path }
+}
+
+/// A library that is there and does not serve.
+pub(crate) fn unusable(library: &TrtLibrary, why: String) -> BackendError {
+    let TrtVersion { major, minor, .. } = library.version;
+    unavailable(
+        format!("{}: {why}", library.path.display()),
+        format!(
+            "if it is the version that is wrong, name another library, or build this program with \
+             AEGIS_TENSORRT_INCLUDE naming the folder with the headers of TensorRT {major}.{minor} or older of that major"
+        ),
+    )
+}
+
+fn unavailable(why: String, remedy: String) -> BackendError {
+    BackendError::Unavailable { backend: NAME, why, remedy }
 }
 
 /// Where the loader found a library, from the process's own map of its memory.
@@ -111,17 +121,8 @@ fn mapped_file(maps: &str, name: &str) -> Option<PathBuf> {
 
 #[cfg(test)]
 mod tests {
-    use super::{TrtVersion, mapped_file};
+    use super::mapped_file;
     use std::path::Path;
-
-    #[test]
-    fn versions() {
-        for (number, shown) in
-            [(8503, "8.5.3"), (8601, "8.6.1"), (100_301, "10.3.1"), (101_601, "10.16.1"), (110_400, "11.4.0")]
-        {
-            assert_eq!(TrtVersion::from_number(number).to_string(), shown);
-        }
-    }
 
     #[test]
     fn the_file_behind_a_name() {

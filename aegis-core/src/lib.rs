@@ -29,6 +29,8 @@ pub use id::{JobId, ModelId, PartitionId, TaskId};
 pub use nanos::Nanos;
 pub use quantity::QuantityError;
 pub use rng::Rng;
-pub use spec::{Budget, DeviceSpec, PriorityOrder, ProfileSpec, SpecError, SystemSpec, TaskSpec};
+pub use spec::{
+    Budget, DeviceKind, DeviceSpec, NoDeviceKind, PriorityOrder, ProfileSpec, SpecError, SystemSpec, TaskSpec,
+};
 pub use task::{Overheads, Policy, Priority, Task, TaskDraft, TaskSet, TaskSetError};
 pub use verdict::{Bound, Decided, Rejection, TaskVerdict, Term, TermKind, Verdict};

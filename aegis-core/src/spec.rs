@@ -2,6 +2,8 @@
 use crate::{Bytes, Nanos, Overheads, Policy, Priority, TaskDraft, TaskSet, TaskSetError};
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::fmt;
+use core::str::FromStr;
 
 /// How fixed priorities are given to tasks that state none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -13,15 +15,64 @@ pub enum PriorityOrder {
     RateMonotonic,
 }
 
+/// Which device executes the models.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum DeviceKind {
+    /// The host's processor.
+    #[default]
+    Cpu,
+    /// The CUDA device of that position; models of backends that only know the host still run there.
+    Cuda(u32),
+}
+
+/// `cpu`, `cuda:0`
+impl fmt::Display for DeviceKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Cpu => f.write_str("cpu"),
+            Self::Cuda(ordinal) => write!(f, "cuda:{ordinal}"),
+        }
+    }
+}
+
+/// A text that names no kind of device.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is no device; write cpu, cuda, or cuda:1 for the second CUDA device")]
+pub struct NoDeviceKind(pub String);
+
+impl FromStr for DeviceKind {
+    type Err = NoDeviceKind;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let no = || NoDeviceKind(text.into());
+        match text.split_once(':') {
+            None if text == "cpu" => Ok(Self::Cpu),
+            None if text == "cuda" => Ok(Self::Cuda(0)),
+            Some(("cuda", ordinal)) if ordinal.bytes().all(|b| b.is_ascii_digit()) => {
+                ordinal.parse().map(Self::Cuda).map_err(|_| no())
+            }
+            _ => Err(no()),
+        }
+    }
+}
+
 /// What the device offers to all models together.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct DeviceSpec {
+    /// Which one.
+    pub kind: DeviceKind,
+    /// Whether a thread that waits for the device polls it and burns a core, to notice completions sooner.
+    pub spin: bool,
+    /// Whether an operator that the device's runtime does not have may run on the host instead.
+    pub cpu_fallback: bool,
     /// Memory that all models together may hold; unlimited when absent.
     pub memory: Option<Bytes>,
     /// Threads that a CPU backend may use for one job; the backend's choice when absent.
     pub threads: Option<u32>,
     /// Path of the ONNX Runtime library, where the backend `ort` is used and should not search for it.
     pub ort_library: Option<String>,
+    /// Path of the TensorRT library, where the backend `trt` is used and should not search for it.
+    pub trt_library: Option<String>,
 }
 
 /// What a measured WCET must claim: with `confidence`, at most a fraction `exceedance` of future jobs takes longer.
@@ -224,10 +275,43 @@ impl SystemSpec {
         &self.tasks
     }
 
+    /// The same system on another device.
+    #[must_use]
+    pub fn with_device(mut self, kind: DeviceKind) -> Self {
+        self.device.kind = kind;
+        self
+    }
+
     /// The same system under another policy.
     #[must_use]
     pub fn with_policy(mut self, policy: Policy) -> Self {
         self.policy = policy;
         self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::DeviceKind;
+    use alloc::string::ToString;
+
+    #[test]
+    fn device_kinds() {
+        for (text, kind) in [
+            ("cpu", Some(DeviceKind::Cpu)),
+            ("cuda", Some(DeviceKind::Cuda(0))),
+            ("cuda:0", Some(DeviceKind::Cuda(0))),
+            ("cuda:12", Some(DeviceKind::Cuda(12))),
+            ("", None),
+            ("cuda:", None),
+            ("cuda:-1", None),
+            ("cuda:+1", None),
+            ("cuda:99999999999", None),
+            ("cpu:0", None),
+            ("gpu", None),
+        ] {
+            assert_eq!(text.parse().ok(), kind, "{text}");
+        }
+        assert_eq!(DeviceKind::Cuda(3).to_string().parse(), Ok(DeviceKind::Cuda(3)));
     }
 }

@@ -1,15 +1,17 @@
 //! A device's primary context: the one that the CUDA runtime of TensorRT, ONNX Runtime and TVM uses as well.
 #![allow(unsafe_code)]
 
+use crate::drops::dropped;
 use crate::error::checked;
-use crate::ffi::{self, Raw, Work};
+use crate::ffi::{self, Raw, Status, Work};
 use crate::{CudaError, Device, ProbeError, probe};
 use aegis_core::Bytes;
 use std::ffi::c_int;
 use std::fmt;
 use std::sync::Arc;
 
-/// How a thread waits for the device, in this crate and inside the runtimes.
+/// How a thread waits for the device, in this crate and inside the runtimes. The primary context is one for the whole
+/// process: who opens it last decides for all waits but those for events, which keep what they were made with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Wait {
     /// It sleeps until an interrupt wakes it: no core is burnt, and the completion is noticed some microseconds later.
@@ -64,8 +66,8 @@ impl Context {
         self.wait
     }
 
-    /// Makes it the calling thread's current context. Everything in this crate does so by itself; runtimes that are
-    /// called on another thread than the one that loaded them need it.
+    /// Makes it the calling thread's current context. Everything in this crate does so by itself, dropping included, and
+    /// leaves it so; runtimes that are called on another thread than the one that loaded them need it.
     ///
     /// # Errors
     /// [`CudaError::Call`].
@@ -84,6 +86,26 @@ impl Context {
         // SAFETY: both are valid places for one size_t, and a context is current.
         checked("cuMemGetInfo", unsafe { (self.work.memory_info)(&raw mut free, &raw mut total) })?;
         Ok((Bytes(free as u64), Bytes(total as u64)))
+    }
+
+    /// Keeps the answer of a destroy, see [`failed_drops`](crate::failed_drops). After a failure the context is never
+    /// released: releasing it would take what was not given back from under the work that may still use it.
+    pub(crate) fn dropped(self: &Arc<Self>, object: &'static str, answer: Result<(), CudaError>) {
+        if answer.is_err() {
+            std::mem::forget(Arc::clone(self));
+        }
+        dropped(object, answer);
+    }
+
+    /// Runs `free` once nothing of this process runs on the device any more; does not run it if that cannot be known,
+    /// because then the device may still use what would be freed.
+    pub(crate) fn free_idle(
+        self: &Arc<Self>,
+        object: &'static str,
+        call: &'static str,
+        free: impl FnOnce() -> Status,
+    ) {
+        self.dropped(object, self.synchronize().and_then(|()| checked(call, free())));
     }
 
     /// Waits for all work of this process on the device.
@@ -106,6 +128,7 @@ impl fmt::Debug for Context {
 impl Drop for Context {
     fn drop(&mut self) {
         // SAFETY: retained once by `open`, released once here; what was made on it has kept it alive until now.
-        let _ = unsafe { (self.work.context_release)(self.handle) };
+        let status = unsafe { (self.work.context_release)(self.handle) };
+        dropped("context", checked("cuDevicePrimaryCtxRelease", status));
     }
 }

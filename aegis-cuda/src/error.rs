@@ -87,6 +87,32 @@ pub enum CudaError {
         /// All of its memory.
         total: Bytes,
     },
+    /// The host cannot lock that much memory into place.
+    #[error(
+        "the host cannot give {asked} of page-locked memory; take less, or see `ulimit -l` and the memory's use"
+    )]
+    HostOutOfMemory {
+        /// Asked for.
+        asked: Bytes,
+    },
+    /// The host reads and writes this memory in place, through a [`Staging`](crate::Staging).
+    #[error(
+        "{bytes} at {address:#x} are mapped and a Staging has them for the host; take other memory, or drop it first"
+    )]
+    HostHasIt {
+        /// Where they begin on the device.
+        address: u64,
+        /// How many.
+        bytes: Bytes,
+    },
+    /// Memory of a pool is given back in the order of its own stream, so only that stream may use it.
+    #[error("{bytes} at {address:#x} were taken from a pool on another stream; use them on that stream")]
+    OtherStream {
+        /// Where they begin on the device.
+        address: u64,
+        /// How many.
+        bytes: Bytes,
+    },
     /// A copy between parts of different sizes.
     #[error("cannot copy {from} into {to}; both must have the same size")]
     SizesDiffer {

@@ -89,13 +89,16 @@ impl Event {
             unsafe { (self.context.work.event_elapsed)(&raw mut milliseconds, earlier.raw(), self.raw()) };
         checked("cuEventElapsedTime", status)?;
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped, rounded up")]
-        Ok(Nanos((f64::from(milliseconds.max(0.0)) * 1e6).ceil() as u64))
+        Ok(Nanos((f64::from(milliseconds.max(0.0)) * 1e6).ceil() as u64)) // NaN is 0, infinity the greatest
     }
 }
 
 impl Drop for Event {
     fn drop(&mut self) {
-        // SAFETY: created by `with`, destroyed once; the driver waits for nothing and frees it when it is reached.
-        let _ = unsafe { (self.context.work.event_destroy)(self.raw()) };
+        let destroyed = self.context.make_current().and_then(|()| {
+            // SAFETY: created by `with`, destroyed once; the driver waits for nothing and frees it when it is reached.
+            checked("cuEventDestroy", unsafe { (self.context.work.event_destroy)(self.raw()) })
+        });
+        self.context.dropped("event", destroyed);
     }
 }

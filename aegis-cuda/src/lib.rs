@@ -11,6 +11,7 @@
 
 mod context;
 mod device;
+mod drops;
 mod error;
 mod event;
 mod ffi;
@@ -21,6 +22,7 @@ mod stream;
 
 pub use context::{Context, Wait};
 pub use device::{CudaVersion, Device, Driver, OLDEST_DRIVER, probe};
+pub use drops::{FailedDrop, FailedDrops, failed_drops};
 pub use error::{CudaError, ProbeError};
 pub use event::Event;
 pub use jetson::{Jetson, power_mode};

@@ -3,11 +3,15 @@
 
 use crate::error::checked;
 use crate::ffi::Raw;
-use crate::{Context, CudaError};
+use crate::{Context, CudaError, Stream};
 use aegis_core::Bytes;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
 
-/// Memory in one piece, freed when the last slice of it is dropped; freeing waits for the device.
+/// Memory in one piece, freed when the last slice of it is dropped.
+///
+/// Freeing waits for the device, and what cannot be waited for is kept: memory that the device may still use is never
+/// given to someone else.
 #[derive(Debug)]
 pub struct DeviceMemory {
     context: Arc<Context>,
@@ -16,12 +20,12 @@ pub struct DeviceMemory {
     kind: Kind,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug)]
 enum Kind {
     /// The device's.
     Own,
-    /// The host's, page-locked, at this address of the host; the device reads and writes it in place.
-    Mapped { host: usize },
+    /// The host's; the device reads and writes it in place.
+    Mapped { host: PinnedMemory, views: Views },
 }
 
 impl DeviceMemory {
@@ -30,13 +34,13 @@ impl DeviceMemory {
     /// # Errors
     /// [`CudaError::OutOfMemory`] with what is free, [`CudaError::Call`].
     pub fn alloc(context: &Arc<Context>, bytes: Bytes) -> Result<DeviceSlice, CudaError> {
-        let size = usize::try_from(bytes.0).map_err(|_| out_of_memory(context, bytes))?;
+        let size = size_of(bytes);
         let mut address = 0u64;
         if size > 0 {
             context.make_current()?;
             // SAFETY: `address` is a valid place for one device pointer, and a context is current.
             let status = unsafe { (context.work.memory_alloc)(&raw mut address, size) };
-            checked("cuMemAlloc", status).map_err(|error| told(context, error, bytes))?;
+            checked("cuMemAlloc", status).map_err(|error| device_memory(context, error, bytes))?;
         }
         Ok(DeviceSlice::whole(Self { context: Arc::clone(context), address, bytes: size, kind: Kind::Own }))
     }
@@ -45,34 +49,31 @@ impl DeviceMemory {
     /// the host's memory this costs no copy; on another every access goes over the bus.
     ///
     /// # Errors
-    /// As [`alloc`](Self::alloc).
+    /// [`CudaError::HostOutOfMemory`], [`CudaError::Call`].
     pub fn alloc_mapped(context: &Arc<Context>, bytes: Bytes) -> Result<DeviceSlice, CudaError> {
-        let pinned = PinnedMemory::alloc(context, bytes)?;
+        let host = PinnedMemory::alloc(context, bytes)?;
         let mut address = 0u64;
-        if pinned.bytes > 0 {
-            // SAFETY: `pinned.host` came from cuMemHostAlloc with the flag that maps it.
-            let status = unsafe { (context.work.host_address)(&raw mut address, pinned.host as Raw, 0) };
+        if host.bytes > 0 {
+            // SAFETY: `host.address` came from cuMemHostAlloc with the flag that maps it.
+            let status = unsafe { (context.work.host_address)(&raw mut address, host.address as Raw, 0) };
             checked("cuMemHostGetDevicePointer", status)?;
         }
-        let (host, bytes) = (pinned.host, pinned.bytes);
-        std::mem::forget(pinned.without_context()); // freed by this value's drop from here on
-        let kind = Kind::Mapped { host };
+        let bytes = host.bytes;
+        let kind = Kind::Mapped { host, views: Views::default() };
         Ok(DeviceSlice::whole(Self { context: Arc::clone(context), address, bytes, kind }))
     }
 }
 
 impl Drop for DeviceMemory {
     fn drop(&mut self) {
-        if self.bytes == 0 || self.context.make_current().is_err() {
-            return;
+        if let Kind::Own = self.kind
+            && self.bytes > 0
+        {
+            self.context.free_idle("device memory", "cuMemFree", || {
+                // SAFETY: taken once by `alloc`, freed once here, and no work is left on the device (`free_idle`).
+                unsafe { (self.context.work.memory_free)(self.address) }
+            });
         }
-        let work = self.context.work;
-        let _ = match self.kind {
-            // SAFETY: taken once by `alloc`, freed once here; the call waits for the device's work.
-            Kind::Own => unsafe { (work.memory_free)(self.address) },
-            // SAFETY: taken once by `alloc_mapped`, freed once here; the call waits for the device's work.
-            Kind::Mapped { host } => unsafe { (work.host_free)(host as Raw) },
-        };
     }
 }
 
@@ -134,67 +135,173 @@ impl DeviceSlice {
         matches!(self.memory.kind, Kind::Mapped { .. })
     }
 
-    /// Its address on the host, where it is mapped.
-    pub(crate) fn host(&self) -> Option<*mut u8> {
-        match self.memory.kind {
-            Kind::Own => None,
-            Kind::Mapped { host } => Some((host + self.offset) as *mut u8),
+    /// Whether work on `stream` may use it now: the host must have no view of it.
+    pub(crate) fn usable_on(&self, _stream: &Stream) -> Result<(), CudaError> {
+        match &self.memory.kind {
+            Kind::Mapped { views, .. } if views.overlap(self.offset, self.bytes) => Err(self.host_has_it()),
+            Kind::Own | Kind::Mapped { .. } => Ok(()),
         }
+    }
+
+    fn host_has_it(&self) -> CudaError {
+        CudaError::HostHasIt { address: self.address(), bytes: self.len() }
+    }
+}
+
+/// The host's bytes of a mapped slice. There is one view of a byte at a time, so that who has it has the byte alone as
+/// far as the host goes.
+#[derive(Debug)]
+pub(crate) struct HostView {
+    slice: DeviceSlice,
+    id: u64,
+}
+
+impl HostView {
+    /// The view of `slice`, `None` where it is not mapped.
+    pub(crate) fn new(slice: &DeviceSlice) -> Result<Option<Self>, CudaError> {
+        let Kind::Mapped { views, .. } = &slice.memory.kind else { return Ok(None) };
+        let id = views.add(slice.offset, slice.bytes).ok_or_else(|| slice.host_has_it())?;
+        Ok(Some(Self { slice: slice.clone(), id }))
+    }
+
+    /// Where it begins.
+    pub(crate) fn address(&self) -> *mut u8 {
+        match &self.slice.memory.kind {
+            Kind::Mapped { host, .. } if host.bytes > 0 => (host.address + self.slice.offset) as *mut u8,
+            _ => std::ptr::dangling_mut(), // there are no bytes
+        }
+    }
+}
+
+impl Drop for HostView {
+    fn drop(&mut self) {
+        if let Kind::Mapped { views, .. } = &self.slice.memory.kind {
+            views.remove(self.id);
+        }
+    }
+}
+
+/// Which bytes of a mapped memory the host has views of: begin, end, and the view's number.
+#[derive(Debug, Default)]
+struct Views(Mutex<Vec<(usize, usize, u64)>>);
+
+impl Views {
+    fn list(&self) -> std::sync::MutexGuard<'_, Vec<(usize, usize, u64)>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn overlap(&self, offset: usize, bytes: usize) -> bool {
+        self.list().iter().any(|&(begin, end, _)| begin.max(offset) < end.min(offset + bytes))
+    }
+
+    fn add(&self, offset: usize, bytes: usize) -> Option<u64> {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let mut list = self.list();
+        if list.iter().any(|&(begin, end, _)| begin.max(offset) < end.min(offset + bytes)) {
+            return None;
+        }
+        let id = NEXT.fetch_add(1, Relaxed);
+        list.push((offset, offset + bytes, id));
+        Some(id)
+    }
+
+    fn remove(&self, id: u64) {
+        self.list().retain(|view| view.2 != id);
     }
 }
 
 /// Page-locked memory of the host, zeroed.
 #[derive(Debug)]
 pub(crate) struct PinnedMemory {
-    context: Option<Arc<Context>>,
-    pub(crate) host: usize,
+    context: Arc<Context>,
+    address: usize,
     pub(crate) bytes: usize,
 }
 
 impl PinnedMemory {
     pub(crate) fn alloc(context: &Arc<Context>, bytes: Bytes) -> Result<Self, CudaError> {
         const PORTABLE_AND_MAPPED: u32 = 1 | 2;
-        let size = usize::try_from(bytes.0).map_err(|_| out_of_memory(context, bytes))?;
+        let size = size_of(bytes);
         let mut host: Raw = std::ptr::null_mut();
         if size > 0 {
             context.make_current()?;
             // SAFETY: `host` is a valid place for one pointer, and a context is current.
             let status = unsafe { (context.work.host_alloc)(&raw mut host, size, PORTABLE_AND_MAPPED) };
-            checked("cuMemHostAlloc", status).map_err(|error| told(context, error, bytes))?;
+            checked("cuMemHostAlloc", status).map_err(|error| match error {
+                CudaError::Call { code: OUT_OF_MEMORY, .. } => CudaError::HostOutOfMemory { asked: bytes },
+                other => other,
+            })?;
             // SAFETY: the driver just gave `size` bytes at `host`, and nobody else knows them yet.
             unsafe { host.cast::<u8>().write_bytes(0, size) };
         }
-        Ok(Self { context: Some(Arc::clone(context)), host: host as usize, bytes: size })
+        Ok(Self { context: Arc::clone(context), address: host as usize, bytes: size })
     }
 
-    /// The same memory without its owner: dropping it frees nothing.
-    fn without_context(mut self) -> Self {
-        self.context = None;
-        self
+    /// Where it begins; dangling but aligned when there are no bytes.
+    pub(crate) fn address(&self) -> *mut u8 {
+        if self.bytes == 0 { std::ptr::dangling_mut() } else { self.address as *mut u8 }
     }
 }
 
 impl Drop for PinnedMemory {
     fn drop(&mut self) {
-        if let Some(context) = self.context.take()
-            && self.bytes > 0
-            && context.make_current().is_ok()
-        {
-            // SAFETY: taken once by `alloc`, freed once here. Whoever started copies has waited for them (staging.rs).
-            let _ = unsafe { (context.work.host_free)(self.host as Raw) };
+        if self.bytes > 0 {
+            self.context.free_idle("page-locked memory", "cuMemFreeHost", || {
+                // SAFETY: taken once by `alloc`, freed once here, and no work is left on the device (`free_idle`).
+                unsafe { (self.context.work.host_free)(self.address as Raw) }
+            });
         }
     }
 }
 
-fn told(context: &Arc<Context>, error: CudaError, asked: Bytes) -> CudaError {
-    const OUT_OF_MEMORY: i32 = 2;
-    match error {
-        CudaError::Call { code: OUT_OF_MEMORY, .. } => out_of_memory(context, asked),
-        other => other,
+/// The driver's answer when memory is short, its own or the host's.
+const OUT_OF_MEMORY: i32 = 2;
+
+/// A size for the driver. Where it does not fit, no driver can give it, and the greatest size gets that answer.
+pub(crate) fn size_of(bytes: Bytes) -> usize {
+    usize::try_from(bytes.0).unwrap_or(usize::MAX)
+}
+
+/// Says what is free, where the driver says that memory is short and can tell.
+pub(crate) fn device_memory(context: &Context, error: CudaError, asked: Bytes) -> CudaError {
+    match (&error, context.memory()) {
+        (CudaError::Call { code: OUT_OF_MEMORY, .. }, Ok((free, total))) => {
+            CudaError::OutOfMemory { asked, free, total }
+        }
+        _ => error,
     }
 }
 
-fn out_of_memory(context: &Arc<Context>, asked: Bytes) -> CudaError {
-    let (free, total) = context.memory().unwrap_or_default();
-    CudaError::OutOfMemory { asked, free, total }
+#[cfg(test)]
+mod tests {
+    use super::Views;
+
+    #[test]
+    fn a_byte_has_one_view() {
+        let views = Views::default();
+        let first = views.add(0, 10).unwrap();
+        let empty = views.add(10, 0).unwrap();
+        let second = views.add(10, 5).unwrap();
+        for (offset, bytes, taken) in [
+            (0, 1, true),
+            (9, 1, true),
+            (14, 9, true),
+            (3, 0, false),
+            (15, 1, false),
+            (15, 0, false),
+            (0, 0, false),
+        ] {
+            assert_eq!(views.overlap(offset, bytes), taken, "{offset} {bytes}");
+            assert_eq!(
+                views.add(offset, bytes).map(|id| views.remove(id)).is_none(),
+                taken,
+                "{offset} {bytes}"
+            );
+        }
+        views.remove(first);
+        assert!(!views.overlap(0, 10) && views.overlap(0, 11));
+        views.remove(second);
+        views.remove(empty);
+        assert!(!views.overlap(0, usize::MAX));
+    }
 }

@@ -2,49 +2,83 @@
 #![allow(unsafe_code)]
 
 use crate::error::checked;
-use crate::memory::PinnedMemory;
+use crate::memory::{HostView, PinnedMemory};
 use crate::{Context, CudaError, DeviceSlice, Event, Stream};
 use std::sync::Arc;
 
 /// The tensors of one flow of executions. Between [`begin`](Self::begin) and [`wait`](Self::wait) they belong to the
-/// device. Where the device's side is [mapped](DeviceSlice::is_mapped) there is nothing to copy.
+/// device. Where the device's side is [mapped](DeviceSlice::is_mapped) there is nothing to copy, and while this value
+/// lives nothing else on the host has those bytes.
+///
+/// Who puts work on the stream that uses mapped tensors does it between the two: that is part of the promise of whatever
+/// unsafe call starts that work.
 #[derive(Debug)]
 pub struct Staging {
     stream: Arc<Stream>,
     inputs: Vec<Side>,
     outputs: Vec<Side>,
     done: Event,
-    in_flight: bool,
+    phase: Phase,
 }
 
-/// One tensor: the device's part, and the host's where it is another.
+/// Whose the tensors are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// The host's.
+    Host,
+    /// The device's, and no mark says until when.
+    Device,
+    /// The device's until it reaches the mark.
+    Marked,
+}
+
+/// One tensor: the device's part, and the host's bytes.
 #[derive(Debug)]
 struct Side {
     device: DeviceSlice,
-    host: Option<PinnedMemory>,
+    host: Host,
+}
+
+#[derive(Debug)]
+enum Host {
+    /// Copied from or to the device.
+    Copy(PinnedMemory),
+    /// The device's bytes themselves.
+    View(HostView),
 }
 
 impl Side {
-    fn new(context: &Arc<Context>, device: DeviceSlice) -> Result<Self, CudaError> {
-        let host = if device.is_mapped() { None } else { Some(PinnedMemory::alloc(context, device.len())?) };
+    fn new(stream: &Stream, context: &Arc<Context>, device: DeviceSlice) -> Result<Self, CudaError> {
+        device.usable_on(stream)?;
+        let host = match HostView::new(&device)? {
+            Some(view) => Host::View(view),
+            None => Host::Copy(PinnedMemory::alloc(context, device.len())?),
+        };
         Ok(Self { device, host })
     }
 
-    /// Where the host's bytes are; dangling but aligned when there are none.
     fn address(&self) -> *mut u8 {
-        let address = match &self.host {
-            Some(pinned) => pinned.host as *mut u8,
-            None => self.device.host().unwrap_or_default(),
-        };
-        if self.device.is_empty() { std::ptr::dangling_mut() } else { address }
+        match &self.host {
+            Host::Copy(pinned) => pinned.address(),
+            Host::View(view) => view.address(),
+        }
+    }
+
+    /// What is to be copied: the host's bytes, if there are any.
+    fn copied(&self) -> Option<&PinnedMemory> {
+        match &self.host {
+            Host::Copy(pinned) if pinned.bytes > 0 => Some(pinned),
+            _ => None,
+        }
     }
 }
 
 impl Staging {
-    /// Takes the host's side of tensors whose device side is given. Inputs and outputs begin as zeros on the host.
+    /// Takes the host's side of tensors whose device side is given. Copied tensors begin as zeros on the host.
     ///
     /// # Errors
-    /// [`CudaError`] if the host's side cannot be taken.
+    /// [`CudaError::HostOutOfMemory`] or [`CudaError::Call`] if the host's side cannot be taken,
+    /// [`CudaError::HostHasIt`] if another tensor has the same mapped bytes, [`CudaError::OtherStream`].
     pub fn new(
         stream: &Arc<Stream>,
         inputs: Vec<DeviceSlice>,
@@ -52,14 +86,14 @@ impl Staging {
     ) -> Result<Self, CudaError> {
         let context = stream.context();
         let sides = |slices: Vec<DeviceSlice>| -> Result<Vec<_>, CudaError> {
-            slices.into_iter().map(|slice| Side::new(context, slice)).collect()
+            slices.into_iter().map(|slice| Side::new(stream, context, slice)).collect()
         };
         Ok(Self {
             stream: Arc::clone(stream),
             inputs: sides(inputs)?,
             outputs: sides(outputs)?,
             done: Event::new(context)?,
-            in_flight: false,
+            phase: Phase::Host,
         })
     }
 
@@ -90,7 +124,7 @@ impl Staging {
     /// The host's bytes of an output; `None` if there is no such output, or while the device has it.
     #[must_use]
     pub fn output(&self, index: usize) -> Option<&[u8]> {
-        let side = self.outputs.get(index).filter(|_| !self.in_flight)?;
+        let side = self.outputs.get(index).filter(|_| self.phase == Phase::Host)?;
         // SAFETY: the bytes live as long as `side`, were zeroed when they were taken, are not in flight (checked above),
         // and are written only through `begin`, which takes `&mut self`.
         Some(unsafe { std::slice::from_raw_parts(side.address(), side.device.size()) })
@@ -119,17 +153,17 @@ impl Staging {
     /// [`CudaError::Call`].
     pub fn begin(&mut self) -> Result<(), CudaError> {
         self.settle()?;
-        self.in_flight = true;
+        self.phase = Phase::Device;
         let context = self.stream.context();
         context.make_current()?;
         for side in &self.inputs {
-            let Some(host) = side.host.as_ref().filter(|host| host.bytes > 0) else { continue };
+            let Some(host) = side.copied() else { continue };
             // SAFETY: both sides have that length and live until the stream has done the copy: `settle` waits for it
             // before anything else happens to them, and so does `drop`.
             let status = unsafe {
                 (context.work.copy_to_device)(
                     side.device.address(),
-                    host.host as *const _,
+                    host.address().cast_const().cast(),
                     host.bytes,
                     self.stream.raw(),
                 )
@@ -144,15 +178,15 @@ impl Staging {
     /// # Errors
     /// [`CudaError::Call`].
     pub fn end(&mut self) -> Result<(), CudaError> {
-        self.in_flight = true;
+        self.phase = Phase::Device;
         let context = self.stream.context();
         context.make_current()?;
         for side in &self.outputs {
-            let Some(host) = side.host.as_ref().filter(|host| host.bytes > 0) else { continue };
+            let Some(host) = side.copied() else { continue };
             // SAFETY: as in `begin`.
             let status = unsafe {
                 (context.work.copy_to_host)(
-                    host.host as *mut _,
+                    host.address().cast(),
                     side.device.address(),
                     host.bytes,
                     self.stream.raw(),
@@ -160,17 +194,22 @@ impl Staging {
             };
             checked("cuMemcpyDtoHAsync", status)?;
         }
-        self.done.record(&self.stream)
+        self.done.record(&self.stream)?;
+        self.phase = Phase::Marked;
+        Ok(())
     }
 
-    /// Waits for the mark of [`end`](Self::end), in the context's way. The tensors belong to the host again.
+    /// Waits for the mark of [`end`](Self::end), in the context's way; without a mark, for everything on the stream. The
+    /// tensors belong to the host again.
     ///
     /// # Errors
-    /// [`CudaError::Call`], also for failures of the work before the mark.
+    /// [`CudaError::Call`], also for failures of the work before the mark; the tensors then stay the device's.
     pub fn wait(&mut self) -> Result<(), CudaError> {
-        self.done.synchronize()?;
-        self.in_flight = false;
-        Ok(())
+        if self.phase == Phase::Marked {
+            self.done.synchronize()?;
+            self.phase = Phase::Host;
+        }
+        self.settle()
     }
 
     /// Waits for everything on the stream if the device may still have the tensors.
@@ -178,9 +217,9 @@ impl Staging {
     /// # Errors
     /// [`CudaError::Call`]; the tensors then stay the device's.
     pub fn settle(&mut self) -> Result<(), CudaError> {
-        if self.in_flight {
+        if self.phase != Phase::Host {
             self.stream.synchronize()?;
-            self.in_flight = false;
+            self.phase = Phase::Host;
         }
         Ok(())
     }
@@ -189,10 +228,12 @@ impl Staging {
 impl Drop for Staging {
     /// Host memory that the device may still write is not given back: it stays until the process ends.
     fn drop(&mut self) {
-        if self.settle().is_err() {
+        let settled = self.settle();
+        if settled.is_err() {
             for side in self.inputs.drain(..).chain(self.outputs.drain(..)) {
                 std::mem::forget(side);
             }
         }
+        self.stream.context().dropped("staging", settled);
     }
 }

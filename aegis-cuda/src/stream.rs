@@ -91,11 +91,16 @@ impl Stream {
     /// Writes `byte` over a part of the device's memory.
     ///
     /// # Errors
-    /// [`CudaError::Call`].
+    /// [`CudaError::HostHasIt`], [`CudaError::OtherStream`], [`CudaError::Call`].
     pub fn fill(&self, to: &DeviceSlice, byte: u8) -> Result<(), CudaError> {
-        self.context.make_current()?;
+        to.usable_on(self)?;
         let bytes = to.size();
-        // SAFETY: the slice lies within memory that lives until the work is done: freeing it waits for the device.
+        if bytes == 0 {
+            return Ok(());
+        }
+        self.context.make_current()?;
+        // SAFETY: the slice lies within memory that lives until the work is done (`usable_on`), and the host has no view
+        // of it.
         let status = unsafe { (self.context.work.set_bytes)(to.address(), byte, bytes, self.raw()) };
         checked("cuMemsetD8Async", status)
     }
@@ -103,10 +108,13 @@ impl Stream {
     /// Copies a part of the device's memory into another of the same size.
     ///
     /// # Errors
-    /// [`CudaError::SizesDiffer`], [`CudaError::Call`].
+    /// [`CudaError::SizesDiffer`], [`CudaError::HostHasIt`], [`CudaError::OtherStream`], [`CudaError::Call`].
     pub fn copy(&self, from: &DeviceSlice, to: &DeviceSlice) -> Result<(), CudaError> {
         same_size(from.len(), to.len())?;
-        // SAFETY: both slices lie within memory that lives until the work is done: freeing it waits for the device.
+        from.usable_on(self)?;
+        to.usable_on(self)?;
+        // SAFETY: both slices lie within memory that lives until the work is done (`usable_on`), and the host has no view
+        // of it.
         unsafe { self.copy_raw(from.address(), to.address(), to.size()) }
     }
 
@@ -141,11 +149,15 @@ impl Stream {
     /// Copies between addresses of the device, for memory that another library owns.
     ///
     /// # Safety
-    /// Both ranges of `bytes` bytes are memory of this device and stay so until the stream has done the copy.
+    /// Both ranges of `bytes` bytes are memory of this device and stay so until the stream has done the copy, and the host
+    /// has no view of them meanwhile.
     ///
     /// # Errors
     /// [`CudaError::Call`].
     pub unsafe fn copy_raw(&self, from: u64, to: u64, bytes: usize) -> Result<(), CudaError> {
+        if bytes == 0 {
+            return Ok(());
+        }
         self.context.make_current()?;
         // SAFETY: the caller's promise.
         let status = unsafe { (self.context.work.copy_on_device)(to, from, bytes, self.raw()) };
@@ -160,7 +172,10 @@ fn same_size(from: Bytes, to: Bytes) -> Result<(), CudaError> {
 impl Drop for Stream {
     /// The driver finishes what was put on it and then gives it back.
     fn drop(&mut self) {
-        // SAFETY: created by `new`, destroyed once.
-        let _ = unsafe { (self.context.work.stream_destroy)(self.raw()) };
+        let destroyed = self.context.make_current().and_then(|()| {
+            // SAFETY: created by `new`, destroyed once.
+            checked("cuStreamDestroy", unsafe { (self.context.work.stream_destroy)(self.raw()) })
+        });
+        self.context.dropped("stream", destroyed);
     }
 }

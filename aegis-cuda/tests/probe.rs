@@ -1,7 +1,9 @@
 //! What the probe answers on this machine, and what it answers to drivers of every kind, played by a stand-in library.
+mod common;
+
 use aegis_cuda::{ProbeError, probe};
+use common::stand_in;
 use std::path::Path;
-use std::process::Command;
 
 /// The driver's own file; it exists where the kernel module of a discrete or of a Jetson device is loaded.
 fn this_machine_has_a_device() -> bool {
@@ -36,38 +38,8 @@ fn tell() {
     println!("TOLD {:?}", probe());
 }
 
-/// A folder that holds the stand-in under the driver's name.
-fn stand_in(cfg: &[&str]) -> tempfile::TempDir {
-    let folder = tempfile::tempdir().unwrap();
-    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/fake_driver.rs");
-    let built = Command::new(std::env::var_os("RUSTC").unwrap_or("rustc".into()))
-        .args([
-            "--edition=2024",
-            "--crate-type=cdylib",
-            "--crate-name=cuda",
-            "-Anon_snake_case",
-            source,
-            "-o",
-        ])
-        .arg(folder.path().join("libcuda.so"))
-        .args(cfg)
-        .status()
-        .unwrap();
-    assert!(built.success());
-    folder
-}
-
 fn told(folder: &Path, environment: &[(&str, &str)]) -> String {
-    let output = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "tell", "--nocapture"])
-        .env("LD_LIBRARY_PATH", folder)
-        .envs(environment.iter().copied())
-        .output()
-        .unwrap();
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
-    let (_, told) = text.split_once("TOLD ").unwrap();
-    told.lines().next().unwrap().to_string()
+    common::run(folder, "tell", environment).told
 }
 
 const TWO_DEVICES: &str = concat!(
@@ -107,8 +79,8 @@ fn drivers_of_every_kind() {
             "Err(Call { call: \"cuInit\", code: 9999, name: None, sticky: false })",
         ),
     ] {
-        assert_eq!(told(whole.path(), environment), says, "{environment:?}");
+        assert_eq!(told(&whole, environment), says, "{environment:?}");
     }
     let incomplete = stand_in(&["--cfg=incomplete"]);
-    assert_eq!(told(incomplete.path(), &[]), "Err(SymbolMissing { symbol: \"cuDeviceGetAttribute\" })");
+    assert_eq!(told(&incomplete, &[]), "Err(SymbolMissing { symbol: \"cuDeviceGetAttribute\" })");
 }

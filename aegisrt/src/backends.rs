@@ -1,16 +1,22 @@
 //! Which backends this build has, and opening them by the name that a system file gives.
 use aegis_backend::sim::SimBackend;
 use aegis_backend::{BackendError, RuntimeBackend};
-use aegis_core::DeviceSpec;
+use aegis_core::{DeviceKind, DeviceSpec};
+use aegis_cuda::{Context, CudaError, Stream, StreamPriority, Wait};
 use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
 
-/// Backends that were opened, by name; each is opened when it is first asked for.
+/// Backends that were opened, by name, and the device that they work on; each is opened when it is first asked for.
 #[derive(Default)]
-pub struct Backends(BTreeMap<String, Box<dyn RuntimeBackend>>);
+pub struct Backends {
+    opened: BTreeMap<String, Box<dyn RuntimeBackend>>,
+    stream: Option<Arc<Stream>>,
+}
 
-impl std::fmt::Debug for Backends {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_set().entries(self.0.keys()).finish()
+impl fmt::Debug for Backends {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.opened.keys()).finish()
     }
 }
 
@@ -32,6 +38,22 @@ pub enum NoBackend {
         /// The name.
         name: String,
     },
+    /// It works on a CUDA device, and the system names none.
+    #[error(
+        "backend `{name}` works on a CUDA device; write kind = \"cuda\" under [device], or use --device cuda"
+    )]
+    NeedsDevice {
+        /// The name.
+        name: String,
+    },
+    /// The device that the system names cannot be used.
+    #[error("the device `{kind}` cannot be used: {source}")]
+    Device {
+        /// The device.
+        kind: DeviceKind,
+        /// Why not.
+        source: CudaError,
+    },
     /// The backend is in this build and refuses.
     #[error(transparent)]
     Refused(#[from] BackendError),
@@ -40,7 +62,7 @@ pub enum NoBackend {
 impl Backends {
     /// Adds a backend under its own name, in place of a built-in one of that name.
     pub fn add(&mut self, backend: Box<dyn RuntimeBackend>) {
-        self.0.insert(backend.name().to_owned(), backend);
+        self.opened.insert(backend.name().to_owned(), backend);
     }
 
     /// The backend of that name; a built-in one is opened on first use.
@@ -53,18 +75,40 @@ impl Backends {
         device: &DeviceSpec,
         seed: u64,
     ) -> Result<&dyn RuntimeBackend, NoBackend> {
-        if !self.0.contains_key(name) {
-            self.0.insert(name.to_owned(), open(name, device, seed)?);
+        if !self.opened.contains_key(name) {
+            let stream = self.stream(device)?;
+            self.opened.insert(name.to_owned(), open(name, device, stream.as_ref(), seed)?);
         }
-        Ok(self.0[name].as_ref())
+        Ok(self.opened[name].as_ref())
+    }
+
+    /// The stream of the one partition on the device that the system names; `None` on a CPU. The first call opens it.
+    ///
+    /// # Errors
+    /// [`NoBackend::Device`].
+    pub fn stream(&mut self, device: &DeviceSpec) -> Result<Option<Arc<Stream>>, NoBackend> {
+        let DeviceKind::Cuda(ordinal) = device.kind else { return Ok(None) };
+        if self.stream.is_none() {
+            let wait = if device.spin { Wait::Spin } else { Wait::Block };
+            let stream = Context::open(ordinal, wait)
+                .and_then(|context| Stream::new(&context, StreamPriority::Urgent))
+                .map_err(|source| NoBackend::Device { kind: device.kind, source })?;
+            self.stream = Some(stream);
+        }
+        Ok(self.stream.clone())
     }
 }
 
 /// The names of the built-in backends, in the order of preference.
 pub const NAMES: [&str; 5] = ["rten", "ort", "sim", "trt", "tvm"];
 
-fn open(name: &str, device: &DeviceSpec, seed: u64) -> Result<Box<dyn RuntimeBackend>, NoBackend> {
-    let _ = device;
+fn open(
+    name: &str,
+    device: &DeviceSpec,
+    stream: Option<&Arc<Stream>>,
+    seed: u64,
+) -> Result<Box<dyn RuntimeBackend>, NoBackend> {
+    let _ = (device, stream);
     match name {
         "sim" => Ok(Box::new(SimBackend::new(seed))),
         #[cfg(feature = "rten")]

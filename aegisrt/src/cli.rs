@@ -1,7 +1,7 @@
 //! The command line: what can be asked, and the help that teaches it.
 use crate::output::{Format, Output};
 use crate::{Error, command};
-use aegis_core::{Bytes, Nanos, Policy};
+use aegis_core::{Bytes, DeviceKind, Nanos, Policy};
 use aegis_sched::dispatcher::WORKER;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::ffi::OsString;
@@ -55,6 +55,14 @@ enum Command {
     Doctor,
 }
 
+/// On which device.
+#[derive(Debug, Args)]
+pub(crate) struct DeviceArgs {
+    /// Another device than the system file names: cpu, cuda, or cuda:1 for the second
+    #[arg(long, value_name = "DEVICE")]
+    pub device: Option<DeviceKind>,
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct DemoArgs {
     /// Where models, system file and trace are kept [default: the user's cache folder]
@@ -63,12 +71,14 @@ pub(crate) struct DemoArgs {
     /// How long the system runs
     #[arg(long, default_value = "10 s", allow_hyphen_values = true)]
     pub duration: Nanos,
-    /// Backend that executes the models
-    #[arg(long, default_value = "rten")]
-    pub backend: String,
+    /// Backend that executes the models [default: rten on the CPU, ort on a CUDA device]
+    #[arg(long)]
+    pub backend: Option<String>,
     /// Seed of everything random
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
+    #[command(flatten)]
+    pub device: DeviceArgs,
 }
 
 #[derive(Debug, Args)]
@@ -82,6 +92,8 @@ pub(crate) struct InitArgs {
 pub(crate) struct SystemArgs {
     /// The system file
     pub system: PathBuf,
+    #[command(flatten)]
+    pub device: DeviceArgs,
 }
 
 #[derive(Debug, Args)]
@@ -91,6 +103,8 @@ pub(crate) struct InspectArgs {
     /// Backend that loads it
     #[arg(long, default_value = "rten")]
     pub backend: String,
+    #[command(flatten)]
+    pub device: DeviceArgs,
 }
 
 #[derive(Debug, Args)]
@@ -110,6 +124,8 @@ pub(crate) struct ProfileArgs {
     /// Seed of the order in which models are measured
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
+    #[command(flatten)]
+    pub device: DeviceArgs,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -148,6 +164,8 @@ pub(crate) struct TasksArgs {
     /// Seed of everything random
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
+    #[command(flatten)]
+    pub device: DeviceArgs,
 }
 
 #[derive(Debug, Args)]
@@ -169,6 +187,8 @@ pub(crate) struct PlanArgs {
         long, value_parser = bytes_or_number, requires = "buffers", conflicts_with = "system", allow_hyphen_values = true
     )]
     pub capacity: Option<Bytes>,
+    #[command(flatten)]
+    pub device: DeviceArgs,
 }
 
 fn bytes_or_number(text: &str) -> Result<Bytes, String> {
@@ -191,6 +211,8 @@ pub(crate) struct RunArgs {
     /// Seed of everything random
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
+    #[command(flatten)]
+    pub device: DeviceArgs,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum, PartialEq, Eq)]

@@ -3,6 +3,7 @@ use crate::backends::NoBackend;
 use crate::diagnostic::SourceError;
 use aegis_context::ContextError;
 use aegis_core::{Nanos, TaskSet, Verdict};
+use aegis_cuda::CudaError;
 use std::path::PathBuf;
 
 /// Why a stage did not succeed.
@@ -23,6 +24,9 @@ pub enum Error {
         /// Why not.
         source: NoBackend,
     },
+    /// The device cannot be used, or has not enough memory.
+    #[error("the device of the system: {0}")]
+    Device(CudaError),
     /// A model exceeds its budget or failed while it was opened or measured.
     #[error("task {source}")]
     Context {
@@ -97,14 +101,19 @@ impl Error {
         match self {
             Self::Source(_)
             | Self::Argument(_)
-            | Self::Backend { source: NoBackend::Unknown { .. } | NoBackend::NotBuilt { .. }, .. } => 2,
+            | Self::Backend {
+                source: NoBackend::Unknown { .. } | NoBackend::NotBuilt { .. } | NoBackend::NeedsDevice { .. },
+                ..
+            } => 2,
             Self::NotAdmitted { .. }
             | Self::NoWcet { .. }
             | Self::BudgetTooSmall { .. }
             | Self::Memory(_)
+            | Self::Device(CudaError::OutOfMemory { .. })
             | Self::Context { source: ContextError::OverBudget { .. }, .. } => 3,
             Self::Trace(error) if error.is_bad_input() => 2,
             Self::Context { .. }
+            | Self::Device(_)
             | Self::Backend { .. }
             | Self::Trace(_)
             | Self::HostChanged { .. }
@@ -120,6 +129,7 @@ impl Error {
             Self::Source(_) => "bad_file",
             Self::Argument(_) => "bad_argument",
             Self::Backend { .. } => "backend_unavailable",
+            Self::Device(_) => "device",
             Self::Context { .. } => "model_failed",
             Self::NoWcet { .. } => "no_wcet",
             Self::BudgetTooSmall { .. } => "budget_too_small",

@@ -1,14 +1,14 @@
 //! Running an admitted system: contexts behind the worker, every decision into the trace.
 use crate::load::Loaded;
 use crate::measure::Wcet;
+use crate::memory::MemoryPlan;
 use crate::{Error, SystemFile};
-use aegis_backend::Stream;
-use aegis_context::{ContextError, ExecutionContext};
+use aegis_context::ExecutionContext;
 use aegis_core::{
     Blame, Budgeted, Bytes, Clock, Fault, FaultCode, JobId, MonotonicClock, Nanos, TaskId, TaskSet, Usable,
     Verdict,
 };
-use aegis_memory::{RegionKind, SystemPlan};
+use aegis_memory::RegionKind;
 use aegis_sched::dispatcher::{self, Executor, Law, Run};
 use aegis_trace::{Body, Collector, Header, ModelNote, Purpose, Record, recorder, write_file};
 use std::path::Path;
@@ -45,7 +45,7 @@ pub struct Grounds<'a> {
     /// Their bounds.
     pub verdict: &'a Verdict,
     /// The memory plan.
-    pub plan: &'a SystemPlan,
+    pub plan: &'a MemoryPlan,
 }
 
 struct Contexts {
@@ -55,7 +55,7 @@ struct Contexts {
 
 impl Executor for Contexts {
     fn execute(&mut self, job: JobId, _segment: u16) -> Result<(), Fault> {
-        run_job(&mut self.contexts[job.task.index()]).map_err(|error| error.fault())
+        self.contexts[job.task.index()].run_job().map_err(|error| error.fault())
     }
 
     fn judge(&mut self, job: JobId, used: Nanos) -> Result<(), Fault> {
@@ -66,14 +66,6 @@ impl Executor for Contexts {
         let code = FaultCode::Budget(Budgeted::ComputeTime { limit, used });
         Err(Fault { blame: Blame::Model, code, usable: Usable::Session })
     }
-}
-
-/// Executes one job: all segments of the model, one after the other. The scheduler sees them as one.
-///
-/// # Errors
-/// What the context says of the first segment that fails.
-pub fn run_job(context: &mut ExecutionContext) -> Result<(), ContextError> {
-    (0..context.facts().segments).try_for_each(|segment| context.run(segment, &Stream::Host))
 }
 
 /// Runs the system and writes its trace; returns when everything released has finished.
@@ -165,7 +157,7 @@ fn unix_now() -> u64 {
 }
 
 /// What was decided before the run, in the order in which it was decided.
-fn preamble(loaded: &[Loaded], wcets: &[Wcet], verdict: &Verdict, plan: Option<&SystemPlan>) -> Vec<Body> {
+fn preamble(loaded: &[Loaded], wcets: &[Wcet], verdict: &Verdict, plan: Option<&MemoryPlan>) -> Vec<Body> {
     let mut bodies = Vec::new();
     for (i, model) in loaded.iter().enumerate() {
         bodies.push(Body::Loaded {
@@ -189,13 +181,14 @@ fn preamble(loaded: &[Loaded], wcets: &[Wcet], verdict: &Verdict, plan: Option<&
         }
     }
     bodies.extend(verdict.rejections.iter().copied().map(Body::Rejected));
-    for region in plan.iter().flat_map(|plan| &plan.regions) {
+    let places = plan.iter().flat_map(|plan| &plan.places);
+    for (place, region) in places.flat_map(|place| place.plan.regions.iter().map(move |r| (place, r))) {
         let purpose = match region.kind {
             RegionKind::Weights => Purpose::Weights,
             RegionKind::Io => Purpose::Io,
             RegionKind::Scratch | RegionKind::ScratchTensor(_) => Purpose::Scratch,
         };
-        let task = TaskId(region.model.0);
+        let task = place.tasks[region.model.index()];
         bodies.push(Body::Placed { task, purpose, offset: region.offset, size: region.size });
     }
     bodies

@@ -6,6 +6,7 @@
 //! [`execute::execute`], [`Report::of`]. The crates behind it are re-exported.
 #![forbid(unsafe_code)]
 
+mod arena;
 pub mod backends;
 pub mod cli;
 mod command;
@@ -28,6 +29,7 @@ pub mod zoo;
 pub use aegis_backend as backend;
 pub use aegis_context as context;
 pub use aegis_core::{self as core, Bytes, Nanos, Policy};
+pub use aegis_cuda as cuda;
 pub use aegis_memory as planner;
 pub use aegis_sched as sched;
 pub use aegis_trace as trace;

@@ -1,6 +1,5 @@
 //! Profiling: executions of every model, measured one at a time and in turn, as the scheduler will run them.
 use crate::backends::Backends;
-use crate::execute::run_job;
 use crate::load::{self, Loaded};
 use crate::profiles::{Condition, Profiles, Stored, host, same_host};
 use crate::{Error, SystemFile};
@@ -33,6 +32,7 @@ pub struct Wcet {
 pub fn conditions(file: &SystemFile, backends: &mut Backends, seed: u64) -> Result<Vec<Condition>, Error> {
     let mut all = blake3::Hasher::new();
     let mut conditions = Vec::new();
+    let device = device(file, backends)?;
     for index in 0..file.spec.tasks().len() {
         let artifact = load::artifact(file, index)?;
         let runtime = load::opened(file, backends, seed, index)?.version();
@@ -42,6 +42,7 @@ pub fn conditions(file: &SystemFile, backends: &mut Backends, seed: u64) -> Resu
             runtime,
             threads: file.spec.device().threads,
             host: host(),
+            device: device.clone(),
             neighbours: String::new(),
             optimised: !cfg!(debug_assertions),
         });
@@ -51,6 +52,14 @@ pub fn conditions(file: &SystemFile, backends: &mut Backends, seed: u64) -> Resu
         condition.neighbours.clone_from(&neighbours);
     }
     Ok(conditions)
+}
+
+/// The device that the system names and how threads wait for it, as far as execution times depend on it.
+fn device(file: &SystemFile, backends: &mut Backends) -> Result<Option<String>, Error> {
+    let stream = backends
+        .stream(file.spec.device())
+        .map_err(|source| Error::Backend { task: "*".to_owned(), source })?;
+    Ok(stream.map(|stream| format!("{}, {:?}", stream.context().device(), stream.context().wait())))
 }
 
 /// The WCETs of all tasks from what the file states and what is stored; `None` if one must be measured first.
@@ -218,7 +227,9 @@ pub fn measure(
         }
         for &i in &order {
             let start = clock.now();
-            run_job(&mut loaded[i].context)
+            loaded[i]
+                .context
+                .run_job()
                 .map_err(|source| Error::Context { task: loaded[i].task.clone(), source })?;
             let took = clock.now() - start;
             if round >= warm_up {

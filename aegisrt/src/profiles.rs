@@ -16,6 +16,9 @@ pub struct Condition {
     pub threads: Option<u32>,
     /// Processor, operating system, power mode and clocks: see [`host`].
     pub host: String,
+    /// The device that executed, where it is not the host; and how threads waited for it.
+    #[serde(default)]
+    pub device: Option<String>,
     /// Digest of all models that ran in turn with this one: they share its caches.
     pub neighbours: String,
     /// Whether the measuring program was optimised.
@@ -124,6 +127,7 @@ mod tests {
             runtime: text("r"),
             threads: None,
             host: text(host),
+            device: None,
             neighbours: text("n"),
             optimised: true,
         }

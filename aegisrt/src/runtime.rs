@@ -3,13 +3,12 @@ use crate::backends::Backends;
 use crate::execute::{Grounds, RunOptions, execute, record_rejection};
 use crate::load::load;
 use crate::measure::{Wcet, wcets};
-use crate::memory::plan_memory;
+use crate::memory::{MemoryPlan, plan_memory};
 use crate::profiles::{host, same_host};
 use crate::report::Report;
 use crate::{Error, SystemFile};
 use aegis_backend::RuntimeBackend;
-use aegis_core::{Nanos, TaskSet, Verdict};
-use aegis_memory::SystemPlan;
+use aegis_core::{DeviceKind, Nanos, TaskSet, Verdict};
 use aegis_sched::analysis::admit;
 use aegis_trace::Trace;
 use std::path::{Path, PathBuf};
@@ -34,6 +33,7 @@ pub struct Runtime {
     duration: Nanos,
     trace: Option<PathBuf>,
     seed: u64,
+    device: Option<DeviceKind>,
     stop: Arc<AtomicBool>,
 }
 
@@ -53,7 +53,7 @@ pub struct Finished {
     /// The bounds with their terms.
     pub verdict: Verdict,
     /// The memory plan.
-    pub plan: SystemPlan,
+    pub plan: MemoryPlan,
     /// The complete trace.
     pub trace: Trace,
     /// Where it was written.
@@ -72,6 +72,7 @@ impl Runtime {
             duration: Nanos::from_secs(5),
             trace: None,
             seed: 1,
+            device: None,
             stop: Arc::default(),
         }
     }
@@ -118,6 +119,13 @@ impl Runtime {
         self
     }
 
+    /// Another device than the system file names.
+    #[must_use]
+    pub fn device(mut self, device: DeviceKind) -> Self {
+        self.device = Some(device);
+        self
+    }
+
     /// A handle that stops the run early when it is set; what was released is finished.
     #[must_use]
     pub fn stop_handle(&self) -> Arc<AtomicBool> {
@@ -135,6 +143,7 @@ impl Runtime {
             Some(SystemSource::Path(path)) => SystemFile::open(&path)?,
             None => return Err(Error::Argument("no system given; call `system(path)` first".to_owned())),
         };
+        let file = file.on(self.device);
         let host = host();
         let mut loaded = load(&file, &mut self.backends, self.seed)?;
         let wcets = wcets(&file, &mut self.backends, Some(&mut loaded), self.seed, &mut |_| {})?;

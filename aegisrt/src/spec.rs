@@ -1,8 +1,8 @@
 //! `system.toml`: reading it into a valid [`SystemSpec`], with errors that point at the offending text.
 use crate::diagnostic::{SourceError, in_words, read_text};
 use aegis_core::{
-    Budget, Bytes, DeviceSpec, Nanos, Overheads, Policy, Priority, PriorityOrder, ProfileSpec, SpecError,
-    SystemSpec, TaskSetError, TaskSpec,
+    Budget, Bytes, DeviceKind, DeviceSpec, Nanos, NoDeviceKind, Overheads, Policy, Priority, PriorityOrder,
+    ProfileSpec, SpecError, SystemSpec, TaskSetError, TaskSpec,
 };
 use aegis_sched::profile::samples_needed;
 use serde::{Deserialize, Deserializer, de};
@@ -48,6 +48,15 @@ impl SystemFile {
             Ok((spec, places)) => Ok(Self { path: path.to_path_buf(), text, spec, places }),
             Err((span, message)) => Err(SourceError::placed(path, text, span, message)),
         }
+    }
+
+    /// The same system on another device, if one is given.
+    #[must_use]
+    pub fn on(mut self, device: Option<DeviceKind>) -> Self {
+        if let Some(kind) = device {
+            self.spec = self.spec.with_device(kind);
+        }
+        self
     }
 
     /// BLAKE3 of the text, in hexadecimal: names the specification in traces.
@@ -106,6 +115,17 @@ struct RawDevice {
     memory: Option<Quantity<Bytes>>,
     threads: Option<u32>,
     ort_library: Option<String>,
+    trt_library: Option<String>,
+    kind: Option<Spanned<String>>,
+    wait: Option<RawWait>,
+    cpu_fallback: Option<bool>,
+}
+
+#[derive(Deserialize, Clone, Copy, PartialEq)]
+#[serde(rename_all = "kebab-case")]
+enum RawWait {
+    Block,
+    Spin,
 }
 
 #[derive(Deserialize, Default)]
@@ -259,7 +279,17 @@ fn parse(text: &str) -> Result<(SystemSpec, Vec<Places>), Misplaced> {
         warm_up: raw.profile.warm_up.unwrap_or(defaults.warm_up),
         margin_percent: raw.profile.margin_percent.unwrap_or(defaults.margin_percent),
     };
+    let kind = match raw.device.kind {
+        None => DeviceKind::Cpu,
+        Some(text) => {
+            text.get_ref().parse().map_err(|error: NoDeviceKind| (text.span(), error.to_string()))?
+        }
+    };
     let device = DeviceSpec {
+        kind,
+        spin: raw.device.wait == Some(RawWait::Spin),
+        cpu_fallback: raw.device.cpu_fallback.unwrap_or(false),
+        trt_library: raw.device.trt_library,
         memory: raw.device.memory.map(|q| q.0),
         threads: raw.device.threads,
         ort_library: raw.device.ort_library,

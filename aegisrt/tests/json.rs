@@ -251,9 +251,10 @@ fn init_check_plan_inspect_and_doctor() {
     assert_eq!(names, ["detector", "classifier", "segmenter", "predictor", "planner"]);
 
     let value = folder.json("plan my-system/system.toml", 0);
+    let value = &value["places"][0];
     let (peak, bound) = (value["peak_bytes"].as_u64().unwrap(), value["lower_bound_bytes"].as_u64().unwrap());
     assert!(bound > 0 && bound <= peak && peak <= value["separate_bytes"].as_u64().unwrap(), "{value}");
-    for region in list(&value, "regions") {
+    for region in list(value, "regions") {
         assert!(region["offset"].as_u64().unwrap() + region["size"].as_u64().unwrap() <= peak, "{region}");
         assert!(names.contains(&region["model"].as_str().unwrap()), "{region}");
     }

@@ -1,5 +1,5 @@
 //! The library as a program uses it: the whole job by [`Runtime`], with a backend of one's own.
-use aegisrt::backend::{Artifact, BackendError, Model, RuntimeBackend, sim::SimBackend};
+use aegisrt::backend::{Artifact, BackendError, Limits, Model, RuntimeBackend, sim::SimBackend};
 use aegisrt::{Error, Nanos, Runtime, SystemFile};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -26,8 +26,8 @@ impl RuntimeBackend for Own {
         "own 1.0".to_owned()
     }
 
-    fn load(&self, artifact: &Artifact) -> Result<Box<dyn Model>, BackendError> {
-        self.inner.load(artifact)
+    fn load(&self, artifact: &Artifact, limits: &Limits) -> Result<Box<dyn Model>, BackendError> {
+        self.inner.load(artifact, limits)
     }
 }
 
@@ -61,7 +61,7 @@ fn a_backend_of_ones_own() {
     assert_eq!(finished.trace.header().models[0].version, "own 1.0");
     assert_eq!(finished.trace.header().seed, Some(7));
     assert!(finished.trace_path.ends_with("trace") && finished.trace_path.exists());
-    assert!(finished.plan.peak.0 >= 1 << 20);
+    assert!(finished.plan.peak().0 >= 1 << 20);
 }
 
 #[test]

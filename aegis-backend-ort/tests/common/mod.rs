@@ -1,8 +1,11 @@
-//! What the tests need that may not be on this machine: ONNX Runtime and the folder of models.
+//! What the tests need that may not be on this machine: ONNX Runtime, the folder of models, a device.
+#![allow(dead_code, reason = "no test uses all of it")]
+
 use aegis_backend::BackendError;
-use aegis_backend_ort::OrtBackend;
+use aegis_backend_ort::{OrtBackend, Provider};
+use aegis_cuda::{Context, Stream, StreamPriority, Wait};
 use std::path::PathBuf;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 /// The backend; `None`, with a notice, where ONNX Runtime is not installed and `AEGIS_REQUIRE_ORT=1` is not set.
 pub fn ort() -> Option<OrtBackend> {
@@ -30,4 +33,31 @@ pub fn models() -> Option<PathBuf> {
     assert!(!required, "there is no folder {}; AEGIS_MODELS names another", folder.display());
     println!("skipped: there is no folder {}; AEGIS_MODELS names another", folder.display());
     None
+}
+
+/// The backend on the first CUDA device, and the stream it was told; `None`, with a notice, where the driver, a device or
+/// ONNX Runtime's CUDA provider is missing and `AEGIS_REQUIRE_GPU=1` is not set.
+pub fn cuda(cpu_fallback: bool) -> Option<(OrtBackend, Arc<Stream>)> {
+    let required = std::env::var_os("AEGIS_REQUIRE_GPU").is_some_and(|v| v == "1");
+    let found = || -> Result<_, String> {
+        let context = Context::open(0, Wait::Block).map_err(|error| error.to_string())?;
+        let stream = Stream::new(&context, StreamPriority::Usual).map_err(|error| error.to_string())?;
+        let backend = OrtBackend::find(None).map_err(|error| error.to_string())?;
+        let provider = Provider::Cuda { stream: Arc::clone(&stream), cpu_fallback };
+        Ok((backend.on(provider).map_err(|error| error.to_string())?, stream))
+    };
+    match found() {
+        Ok(found) => Some(found),
+        Err(error) if required => panic!("{error}"),
+        Err(error) => {
+            println!("skipped: {error}");
+            None
+        }
+    }
+}
+
+/// A real model for the device: `AEGIS_ORT_GPU_MODEL`, or one of the folder of models.
+pub fn gpu_model() -> Option<PathBuf> {
+    let named = std::env::var_os("AEGIS_ORT_GPU_MODEL").map(PathBuf::from);
+    named.or_else(|| models().map(|folder| folder.join("squeezenet1_1.onnx")))
 }

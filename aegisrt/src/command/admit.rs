@@ -27,7 +27,7 @@ pub(crate) fn task_set(args: &TasksArgs, output: &Output) -> Result<(TaskSet, Op
         .system
         .as_ref()
         .ok_or_else(|| Error::Argument("state a system file or --tasks FILE".to_owned()))?;
-    let file = SystemFile::open(path)?;
+    let file = SystemFile::open(path)?.on(args.device.device);
     let wcets = profile::wcets(&file, &mut Backends::default(), None, args.seed, output)?;
     let set = runtime::task_set(&file, &wcets)?;
     let set = policy.map_or_else(|| set.clone(), |policy| set.with_policy(policy));

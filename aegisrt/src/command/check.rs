@@ -7,7 +7,7 @@ use crate::{Error, SystemFile};
 use serde_json::{Value, json};
 
 pub(crate) fn run(args: &SystemArgs, output: &Output) -> Result<u8, Error> {
-    let file = SystemFile::open(&args.system)?;
+    let file = SystemFile::open(&args.system)?.on(args.device.device);
     let loaded = load(&file, &mut Backends::default(), 1)?;
     output.answer(
         || {

@@ -7,7 +7,7 @@ use crate::measure::{Evidence, Wcet};
 use crate::output::Output;
 use crate::profiles::{host, same_host};
 use crate::{Error, SystemFile, runtime, trace_path, zoo};
-use aegis_core::Nanos;
+use aegis_core::{DeviceKind, Nanos};
 use aegis_sched::analysis::remedy::remedies;
 use std::fmt::Write;
 use std::path::PathBuf;
@@ -22,6 +22,13 @@ pub(crate) fn run(args: &DemoArgs, output: &Output) -> Result<u8, Error> {
         None => cache_folder(),
     };
     let system = folder.join("system.toml");
+    let on = On {
+        kind: args.device.device.unwrap_or_default(),
+        backend: args.backend.clone().unwrap_or_else(|| match args.device.device.unwrap_or_default() {
+            DeviceKind::Cpu => "rten".to_owned(),
+            DeviceKind::Cuda(_) => "ort".to_owned(),
+        }),
+    };
     output.line(format!(
         "AegisRT demo in {}\n\nMODELS, written by this program from fixed seeds",
         folder.display()
@@ -33,7 +40,7 @@ pub(crate) fn run(args: &DemoArgs, output: &Output) -> Result<u8, Error> {
 
     // Rates cannot be chosen before it is known how long the models take here; profiling does not need them.
     let slow = Rates { base: Nanos::from_secs(60), brake_deadline: None };
-    let file = parse(&system, &slow.text(&args.backend))?;
+    let file = parse(&system, &slow.text(&on))?;
     let host = host();
     let mut backends = Backends::default();
     let mut loaded = load(&file, &mut backends, args.seed)?;
@@ -54,10 +61,10 @@ pub(crate) fn run(args: &DemoArgs, output: &Output) -> Result<u8, Error> {
 
     let rates = Rates::for_this_machine(&wcets);
     output.line(format!("\nADMIT, at rates that suit this machine (shortest period {})", rates.base));
-    let text = rates.text(&args.backend);
+    let text = rates.text(&on);
     let file = parse(&system, &text)?;
     init::write(&system, &text)?;
-    rejection(&rates, &args.backend, &system, &wcets, output)?;
+    rejection(&rates, &on, &system, &wcets, output)?;
     let ran =
         run::admitted_run(&file, loaded, &wcets, args.duration, &trace_path(&system), args.seed, output)?;
     same_host(&host)?;
@@ -82,7 +89,7 @@ pub(crate) fn run(args: &DemoArgs, output: &Output) -> Result<u8, Error> {
 /// Shows that one task more is rejected, and why.
 fn rejection(
     rates: &Rates,
-    backend: &str,
+    on: &On,
     system: &std::path::Path,
     wcets: &[Wcet],
     output: &Output,
@@ -92,7 +99,7 @@ fn rejection(
         brake_deadline: Some(Nanos(longest.0 / 2_000_000 * 1_000_000).max(Nanos::from_millis(1))),
         ..*rates
     };
-    let file = parse(system, &more.text(backend))?;
+    let file = parse(system, &more.text(on))?;
     let mut wcets = wcets.to_vec();
     // The brake runs the planner's model.
     wcets.extend(wcets.last().cloned());
@@ -113,6 +120,13 @@ fn rejection(
 /// No period is shorter, however fast the models are: a busy desktop may stop a program for a tenth of a second.
 const SHORTEST: Nanos = Nanos::from_millis(300);
 
+/// What executes the models.
+#[derive(Debug, Clone)]
+struct On {
+    kind: DeviceKind,
+    backend: String,
+}
+
 #[derive(Debug, Clone, Copy)]
 struct Rates {
     base: Nanos,
@@ -128,10 +142,11 @@ impl Rates {
         Self { base: Nanos::from_millis(tens * 10).max(SHORTEST), brake_deadline: None }
     }
 
-    fn text(&self, backend: &str) -> String {
+    fn text(&self, on: &On) -> String {
+        let On { kind, backend } = on;
         let mut text = format!(
             "# Written by `aegis demo`, with rates chosen for this machine. Change it and try `aegis run` on it.\n\n\
-             [device]\nthreads = 1\n\n[policy]\nkind = \"edf\"\n\n\
+             [device]\nthreads = 1\nkind = \"{kind}\"\n\n[policy]\nkind = \"edf\"\n\n\
              # What a desktop system without real-time priorities may add; part of every bound.\n\
              [overhead]\n{OVERHEADS}\n\n\
              [profile]\nexceedance = 0.02\nconfidence = 0.95\nmargin_percent = 25\n"

@@ -3,15 +3,17 @@ use crate::backends::Backends;
 use crate::cli::InspectArgs;
 use crate::output::Output;
 use crate::{Error, SourceError};
-use aegis_backend::{Artifact, BackendError, ModelFacts, TensorFacts};
-use aegis_core::{Bytes, DeviceSpec};
+use aegis_backend::{Artifact, BackendError, Limits, ModelFacts, TensorFacts};
+use aegis_core::{Bytes, DeviceKind, DeviceSpec};
 use serde_json::{Value, json};
 use std::fmt::Write;
 
 pub(crate) fn run(args: &InspectArgs, output: &Output) -> Result<u8, Error> {
     let mut backends = Backends::default();
+    let kind = args.device.device.unwrap_or(DeviceKind::Cpu);
+    let device = DeviceSpec { kind, ..DeviceSpec::default() };
     let backend = backends
-        .get(&args.backend, &DeviceSpec::default(), 1)
+        .get(&args.backend, &device, 1)
         .map_err(|source| Error::Backend { task: args.model.display().to_string(), source })?;
     let bad = |error: BackendError| {
         let message = match error {
@@ -25,7 +27,7 @@ pub(crate) fn run(args: &InspectArgs, output: &Output) -> Result<u8, Error> {
         SourceError::unplaced(&args.model, message)
     };
     let artifact = Artifact::open(&args.model).map_err(bad)?;
-    let model = backend.load(&artifact).map_err(bad)?;
+    let model = backend.load(&artifact, &Limits::default()).map_err(bad)?;
     let facts = model.facts();
     output.answer(
         || text(&backend.version(), &artifact, facts),

@@ -4,10 +4,11 @@ use crate::backends::Backends;
 use crate::cli::PlanArgs;
 use crate::diagnostic::read_text;
 use crate::load::load;
-use crate::memory::plan_memory;
+use crate::memory::{MemoryPlan, PlacePlan, plan_memory};
 use crate::output::{Output, table};
 use crate::{Error, SourceError, SystemFile};
-use aegis_core::Bytes;
+use aegis_backend::Place;
+use aegis_core::{Bytes, DeviceKind};
 use aegis_memory::{Options, PlanError, RegionKind, SystemPlan, csv, plan, validate};
 use serde_json::{Value, json};
 use std::fmt::Write;
@@ -16,7 +17,7 @@ use std::path::Path;
 pub(crate) fn run(args: &PlanArgs, output: &Output) -> Result<u8, Error> {
     match (&args.buffers, &args.system) {
         (Some(path), _) => buffers(path, args.capacity, output),
-        (None, Some(path)) => system(path, output),
+        (None, Some(path)) => system(path, args.device.device, output),
         (None, None) => Err(Error::Argument("state a system file or --buffers FILE".to_owned())),
     }
 }
@@ -97,8 +98,8 @@ fn refusal(error: &PlanError) -> Value {
     value
 }
 
-fn system(path: &Path, output: &Output) -> Result<u8, Error> {
-    let file = SystemFile::open(path)?;
+fn system(path: &Path, device: Option<DeviceKind>, output: &Output) -> Result<u8, Error> {
+    let file = SystemFile::open(path)?.on(device);
     let loaded = load(&file, &mut Backends::default(), 1)?;
     let plan = plan_memory(&file, &loaded)?;
     let names: Vec<&str> = loaded.iter().map(|m| m.task.as_str()).collect();
@@ -106,8 +107,32 @@ fn system(path: &Path, output: &Output) -> Result<u8, Error> {
     Ok(0)
 }
 
-/// The plan for people: where everything is, and what sharing saves.
-pub(crate) fn text(names: &[&str], plan: &SystemPlan) -> String {
+/// The plans for people, one memory after the other.
+pub(crate) fn text(names: &[&str], memory: &MemoryPlan) -> String {
+    let one = |place: &PlacePlan| place_text(&names_of(names, place), &place.plan);
+    match &*memory.places {
+        [only] => one(only),
+        several => several
+            .iter()
+            .map(|place| format!("  in {}\n{}", where_it_is(place.place), one(place)))
+            .collect::<Vec<_>>()
+            .join("\n\n"),
+    }
+}
+
+const fn where_it_is(place: Place) -> &'static str {
+    match place {
+        Place::Host => "the host's memory",
+        Place::Device => "the device's memory",
+    }
+}
+
+fn names_of<'a>(names: &[&'a str], place: &PlacePlan) -> Vec<&'a str> {
+    place.tasks.iter().filter_map(|task| names.get(task.index()).copied()).collect()
+}
+
+/// The plan of one memory: where everything is, and what sharing saves.
+fn place_text(names: &[&str], plan: &SystemPlan) -> String {
     let rows = names.iter().enumerate().map(|(i, name)| {
         let sum = |keep: fn(RegionKind) -> bool| -> Bytes {
             plan.regions.iter().filter(|r| r.model.index() == i && keep(r.kind)).map(|r| r.size).sum()
@@ -167,7 +192,13 @@ fn is_scratch(kind: RegionKind) -> bool {
     matches!(kind, RegionKind::Scratch | RegionKind::ScratchTensor(_))
 }
 
-pub(crate) fn value(names: &[&str], plan: &SystemPlan) -> Value {
+pub(crate) fn value(names: &[&str], memory: &MemoryPlan) -> Value {
+    let places: Vec<Value> = memory.places.iter().map(|p| place_value(&names_of(names, p), p)).collect();
+    json!({ "schema_version": 1, "peak_bytes": memory.peak().0, "places": places })
+}
+
+fn place_value(names: &[&str], place: &PlacePlan) -> Value {
+    let plan = &place.plan;
     let regions: Vec<Value> = plan
         .regions
         .iter()
@@ -181,7 +212,7 @@ pub(crate) fn value(names: &[&str], plan: &SystemPlan) -> Value {
         })
         .collect();
     json!({
-        "schema_version": 1,
+        "place": if place.place == Place::Host { "host" } else { "device" },
         "peak_bytes": plan.peak.0,
         "lower_bound_bytes": plan.bound.bytes.0,
         "optimal": plan.peak == plan.bound.bytes,

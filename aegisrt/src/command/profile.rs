@@ -71,7 +71,7 @@ fn read_samples(path: &Path) -> Result<Vec<Nanos>, SourceError> {
 }
 
 fn measured(system: &Path, args: &ProfileArgs, output: &Output) -> Result<u8, Error> {
-    let file = SystemFile::open(system)?;
+    let file = SystemFile::open(system)?.on(args.device.device);
     let mut backends = Backends::default();
     let conditions = conditions(&file, &mut backends, args.seed)?;
     let mut loaded = load(&file, &mut backends, args.seed)?;

@@ -19,7 +19,7 @@ use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
 pub(crate) fn run(args: &RunArgs, output: &Output) -> Result<u8, Error> {
-    let file = SystemFile::open(&args.system)?;
+    let file = SystemFile::open(&args.system)?.on(args.device.device);
     let trace = args.trace.clone().unwrap_or_else(|| trace_path(&file.path));
     let host = host();
     let mut backends = Backends::default();

@@ -1,20 +1,20 @@
-//! A loaded model: its facts, and the ONNX Runtime session that its sessions share.
+//! A model on the host: its facts, and the ONNX Runtime session that its sessions share.
 use crate::session::OrtSession;
 use aegis_backend::onnx::{Outline, Port};
 use aegis_backend::{
-    Artifact, BackendError, Binding, DType, Dim, Model, ModelFacts, Place, Scratch, Session, TensorFacts,
-    catch,
+    Artifact, BackendError, Binding, DType, Dim, ModelFacts, Place, Scratch, Session, TensorFacts, catch,
 };
 use aegis_core::Bytes;
 use ort::environment::Environment;
 use ort::ep::CPU;
+use ort::session::builder::GraphOptimizationLevel;
 use ort::value::Outlet;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// An ONNX Runtime session: ort runs one job at a time in it.
 pub(crate) type Engine = Arc<Mutex<ort::session::Session>>;
 
-pub(crate) struct OrtModel {
+pub(crate) struct HostModel {
     environment: Environment,
     artifact: Artifact,
     facts: Arc<ModelFacts>,
@@ -22,7 +22,7 @@ pub(crate) struct OrtModel {
     engine: Mutex<(Option<u32>, Engine)>,
 }
 
-impl OrtModel {
+impl HostModel {
     pub(crate) fn load(environment: &Environment, artifact: &Artifact) -> Result<Self, BackendError> {
         let outline = aegis_backend::onnx::outline(artifact)?;
         let session = commit(environment, artifact, None)?;
@@ -35,14 +35,12 @@ impl OrtModel {
             engine: Mutex::new((None, Arc::new(Mutex::new(session)))),
         })
     }
-}
 
-impl Model for OrtModel {
-    fn facts(&self) -> &ModelFacts {
+    pub(crate) fn facts(&self) -> &ModelFacts {
         &self.facts
     }
 
-    fn open(&self, binding: &Binding) -> Result<Session, BackendError> {
+    pub(crate) fn open(&self, binding: &Binding) -> Result<Session, BackendError> {
         let mut engine = self.engine.lock().unwrap_or_else(PoisonError::into_inner);
         if engine.0 != binding.threads {
             let session = commit(&self.environment, &self.artifact, binding.threads)?;
@@ -83,16 +81,47 @@ fn commit(
     })
 }
 
+/// Whether ONNX Runtime takes the file for a model, found out on the host alone: what is corrupt never reaches a device.
+/// A model that only a device has code for passes.
+pub(crate) fn check(environment: &Environment, artifact: &Artifact) -> Result<(), BackendError> {
+    let path = || artifact.origin().to_path_buf();
+    let made = catch(|| -> ort::Result<_> {
+        ort::session::Session::builder(environment)?
+            .with_execution_providers([CPU::default()
+                .with_arena_allocator(false)
+                .build()
+                .error_on_failure()])?
+            .with_optimization_level(GraphOptimizationLevel::Disable)?
+            .with_prepacking(false)?
+            .with_intra_threads(1)?
+            .commit_from_memory(artifact.bytes())
+    });
+    match made.map_err(|why| BackendError::Panicked { path: path(), why })? {
+        Err(error) if error.code() != ort::ErrorCode::NotImplemented => {
+            Err(BackendError::Malformed { path: path(), why: error.to_string() })
+        }
+        _ => Ok(()),
+    }
+}
+
 fn facts(
     outline: &Outline,
     artifact: &Artifact,
     session: &ort::session::Session,
 ) -> Result<ModelFacts, String> {
     let file = Bytes(artifact.bytes().len() as u64);
+    let without_halves =
+        |which, tensors: Vec<TensorFacts>| match tensors.iter().find(|t| t.dtype == DType::F16) {
+            Some(half) => Err(format!(
+                "{which} `{}` is f16, which this backend does not take yet on the CPU",
+                half.name
+            )),
+            None => Ok(tensors),
+        };
     Ok(ModelFacts {
         place: Place::Host,
-        inputs: tensors("input", &outline.inputs, session.inputs())?,
-        outputs: tensors("output", &outline.outputs, session.outputs())?,
+        inputs: without_halves("input", tensors("input", &outline.inputs, session.inputs())?)?,
+        outputs: without_halves("output", tensors("output", &outline.outputs, session.outputs())?)?,
         weights: outline
             .constants
             .checked_add(file)
@@ -103,7 +132,8 @@ fn facts(
     })
 }
 
-fn tensors(which: &str, ports: &[Port], outlets: &[Outlet]) -> Result<Vec<TensorFacts>, String> {
+/// The facts of inputs or outputs: what the file declares, completed by what ONNX Runtime infers.
+pub(crate) fn tensors(which: &str, ports: &[Port], outlets: &[Outlet]) -> Result<Vec<TensorFacts>, String> {
     let names = |given: Vec<&str>| given.join(", ");
     let (listed, seen) = (
         names(ports.iter().map(|port| &*port.name).collect()),
@@ -116,11 +146,7 @@ fn tensors(which: &str, ports: &[Port], outlets: &[Outlet]) -> Result<Vec<Tensor
         // A negative extent is one that ONNX Runtime does not know.
         let extent = |extent: &i64| u64::try_from(*extent).map_or(Dim::Symbol("?".to_owned()), Dim::Fixed);
         let inferred = outlet.dtype().tensor_shape().map(|shape| shape.iter().map(extent).collect());
-        let facts = port.facts(which, inferred)?;
-        if facts.dtype == DType::F16 {
-            return Err(format!("{which} `{}` is f16, which this backend does not take yet", facts.name));
-        }
-        Ok(facts)
+        port.facts(which, inferred)
     };
     ports.iter().zip(outlets).map(facts).collect()
 }

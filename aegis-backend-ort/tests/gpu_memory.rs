@@ -1,0 +1,89 @@
+//! ONNX Runtime on a CUDA device gives back what it takes: loads and unloads, and many runs, with the driver's own figure of
+//! free memory. Run it when nothing else uses the device. `AEGIS_CYCLES` sets the number of loads (1,000), `AEGIS_RUNS` that
+//! of runs (10,000). Where the device is missing the tests say that they were skipped; `AEGIS_REQUIRE_GPU=1` makes that a
+//! failure.
+mod common;
+
+use aegis_backend::conformance::onnx;
+use aegis_backend::{Artifact, Binding, DeviceBinding, Limits, Model, Runner, RuntimeBackend};
+use aegis_core::Bytes;
+use aegis_cuda::Stream;
+use std::sync::Arc;
+use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
+
+/// Both tests watch one figure, so they take turns.
+static DEVICE: Mutex<()> = Mutex::new(());
+
+/// The driver hands memory out in blocks of this size; code that a library loads late takes some.
+const SLACK: Bytes = Bytes(4 << 20);
+
+fn number(name: &str, usual: u32) -> u32 {
+    std::env::var(name)
+        .ok()
+        .map_or(usual, |n| n.parse().unwrap_or_else(|_| panic!("{name}={n} is no number")))
+}
+
+fn free(stream: &Stream) -> Bytes {
+    stream.synchronize().unwrap();
+    stream.context().memory().unwrap().0
+}
+
+fn open(model: &dyn Model, stream: &Arc<Stream>) -> Runner {
+    let device = DeviceBinding::alone(stream, model.facts()).unwrap();
+    Runner::open(model, &Binding { threads: None, device: Some(device) }).unwrap()
+}
+
+fn assert_flat(what: &str, before: Bytes, after: Bytes) {
+    assert!(after + SLACK >= before, "{what}: {before} were free, now {after}");
+}
+
+#[test]
+fn loads_and_unloads_leave_nothing_behind() {
+    let Some((backend, stream)) = common::cuda(false) else { return };
+    let _turn = DEVICE.lock().unwrap_or_else(PoisonError::into_inner);
+    let artifact = match common::gpu_model() {
+        Some(path) => Artifact::open(&path).unwrap(),
+        None => Artifact::from_bytes("hand.onnx", onnx::dense()),
+    };
+    let cycles = number("AEGIS_CYCLES", 1_000);
+    let (mut before, start) = (Bytes::ZERO, Instant::now());
+    for cycle in 0..cycles {
+        let model = backend.load(&artifact, &Limits::default()).unwrap();
+        open(&*model, &stream).run_job(1).unwrap();
+        drop(model);
+        let now = free(&stream);
+        // The first loads bring the libraries' code to the device.
+        if cycle == cycles.min(10) - 1 {
+            before = now;
+        }
+        if cycle % (cycles / 10).max(1) == 0 {
+            println!("cycle {cycle}: {now} free, {:.1?}", start.elapsed());
+        }
+        assert_flat(&format!("after cycle {cycle}"), before, now);
+    }
+    let after = free(&stream);
+    println!("{cycles} cycles in {:.1?}: {before} free before, {after} after", start.elapsed());
+}
+
+#[test]
+fn runs_take_nothing() {
+    let Some((backend, stream)) = common::cuda(false) else { return };
+    let _turn = DEVICE.lock().unwrap_or_else(PoisonError::into_inner);
+    let Some(path) = common::gpu_model() else { return };
+    let model = backend.load_model(&Artifact::open(&path).unwrap(), &Limits::default()).unwrap();
+    let held = model.arena().unwrap().expect("on a device").total;
+    let mut runner = open(&model, &stream);
+    for _ in 0..10 {
+        runner.run_job(1).unwrap();
+    }
+    let (before, runs, start) = (free(&stream), number("AEGIS_RUNS", 10_000), Instant::now());
+    for _ in 0..runs {
+        runner.run_job(1).unwrap();
+    }
+    let (took, after) = (start.elapsed(), free(&stream));
+    let arena = model.arena().unwrap().expect("on a device");
+    println!("{runs} runs in {took:.1?}: {before} free before, {after} after; {arena:?}");
+    assert_eq!(arena.total, held, "the arena grew");
+    assert_flat("after the runs", before, after);
+}
