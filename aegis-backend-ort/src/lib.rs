@@ -45,15 +45,17 @@
 //! and no more, and is refused more than [`Limits::device_memory`](aegis_backend::Limits::device_memory); constants are
 //! compared with the limit afterwards, because ONNX Runtime takes them past it. Inputs and outputs are whoever binds them,
 //! and in neither figure. [`OrtModel::arena`] gives the arena's own count. What the CUDA libraries take besides (their code,
-//! a workspace of cuBLAS for each thread that runs a session) is in none of them. A model on TensorRT holds what the
-//! device's free memory shrank by while it was loaded.
+//! the workspace of cuBLAS) is in none of them. A model on TensorRT holds what the device's free memory shrank by while it
+//! was loaded, because TensorRT counts nothing for us. ONNX Runtime does not keep the file's bytes; the model does, to open
+//! sessions on other streams.
 //!
 //! **Runs.** Tensors are bound once, when a session is opened. A run is one call of ONNX Runtime, which returns when
-//! everything is on the stream; this crate adds an uncontended lock to it and takes no memory. A run on a thread that has not
-//! run the model before may make handles of cuBLAS and cuDNN first.
+//! everything is on the stream; this crate adds an uncontended lock to it and takes no memory. A node that runs on the host,
+//! or whose shape depends on data, makes the call wait for the device. Any thread may run a session.
 //!
 //! **Same bytes.** Convolutions are chosen by cuDNN's heuristics instead of by timing them, reductions are deterministic and
-//! TensorFloat-32 is off, so that one input gives the same bytes in every session on the same device and libraries.
+//! TensorFloat-32 is off, so that one input gives the same bytes in every session on the same device and libraries. TensorRT chooses by timing: only
+//! engines from its cache compute the same again.
 #![deny(unsafe_code)]
 
 mod device;

@@ -110,6 +110,9 @@ fn facts_are_those_of_the_device() {
         assert_eq!(facts.weights, arena.total);
         assert!(arena.in_use <= arena.total && arena.max_in_use >= arena.in_use, "{arena:?}");
         assert_eq!(arena.limit, None);
+        // What is optimised away or stays on the host is little.
+        let constants = aegis_backend::onnx::outline(&artifact).unwrap().constants;
+        assert!(facts.weights.0 > constants.0 / 10 * 9, "{name} has {constants} of constants: {arena:?}");
     }
 }
 

@@ -72,7 +72,7 @@ impl TrtBackend {
             Some(path) => probe::at(path)?,
             None => probe::search()?,
         };
-        let library = ffi::Library::start(&opened).map_err(|why| probe::unusable(&about, why))?;
+        let library = ffi::Library::start(&opened).map_err(|why| probe::unusable(&about, &why))?;
         Ok(Self { library, about, context: Arc::clone(context), trust_unhashed: false })
     }
 

@@ -4,7 +4,7 @@
 use crate::drops::dropped;
 use crate::error::checked;
 use crate::ffi::{self, Raw, Status, Work};
-use crate::{CudaError, Device, ProbeError, probe};
+use crate::{CudaError, Device, ProbeError, StreamPriority, probe};
 use aegis_core::Bytes;
 use std::ffi::c_int;
 use std::fmt;
@@ -86,6 +86,31 @@ impl Context {
         // SAFETY: both are valid places for one size_t, and a context is current.
         checked("cuMemGetInfo", unsafe { (self.work.memory_info)(&raw mut free, &raw mut total) })?;
         Ok((Bytes(free as u64), Bytes(total as u64)))
+    }
+
+    /// The driver's numbers for the least and the greatest priority of a stream: the smaller number is the greater
+    /// priority, and both are 0 where the device knows none.
+    ///
+    /// # Errors
+    /// [`CudaError::Call`].
+    pub fn stream_priorities(&self) -> Result<(i32, i32), CudaError> {
+        self.make_current()?;
+        let (mut least, mut greatest): (c_int, c_int) = (0, 0);
+        // SAFETY: both are valid places for one int, and a context is current.
+        let status = unsafe { (self.work.priority_range)(&raw mut least, &raw mut greatest) };
+        checked("cuCtxGetStreamPriorityRange", status)?;
+        Ok((least, greatest))
+    }
+
+    /// The driver's number for a priority.
+    pub(crate) fn stream_priority(&self, priority: StreamPriority) -> Result<c_int, CudaError> {
+        let (least, greatest) = self.stream_priorities()?;
+        Ok(if priority == StreamPriority::Urgent { greatest } else { least })
+    }
+
+    /// The driver's handle of the device.
+    pub(crate) const fn handle(&self) -> c_int {
+        self.handle
     }
 
     /// Keeps the answer of a destroy, see [`failed_drops`](crate::failed_drops). After a failure the context is never

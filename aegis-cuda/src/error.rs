@@ -113,6 +113,27 @@ pub enum CudaError {
         /// How many.
         bytes: Bytes,
     },
+    /// A stream that is being recorded cannot do that.
+    #[error("the stream is being captured into a graph; take memory from pools before or after")]
+    Capturing,
+    /// More than what was reserved.
+    #[error("{asked} are more than the reservation's {most}")]
+    OutOfReservation {
+        /// Asked for.
+        asked: Bytes,
+        /// What it can have.
+        most: Bytes,
+    },
+    /// Memory of a reservation that a slice still holds.
+    #[error(
+        "cannot shrink the reservation to {wanted}: a slice holds its last piece, and it has {held}; drop the slice first"
+    )]
+    InUse {
+        /// Asked for.
+        wanted: Bytes,
+        /// What it has.
+        held: Bytes,
+    },
     /// A copy between parts of different sizes.
     #[error("cannot copy {from} into {to}; both must have the same size")]
     SizesDiffer {

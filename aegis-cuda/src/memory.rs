@@ -3,10 +3,11 @@
 
 use crate::error::checked;
 use crate::ffi::Raw;
-use crate::{Context, CudaError, Stream};
+use crate::reservation::Piece;
+use crate::{Context, CudaError, MemoryPool, Stream};
 use aegis_core::Bytes;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Memory in one piece, freed when the last slice of it is dropped.
 ///
@@ -26,6 +27,10 @@ enum Kind {
     Own,
     /// The host's; the device reads and writes it in place.
     Mapped { host: PinnedMemory, views: Views },
+    /// The device's, taken and given back in the order of the stream.
+    Pool { pool: Arc<MemoryPool>, stream: Arc<Stream> },
+    /// The device's, mapped into a reservation.
+    Reserved { _pieces: Vec<Arc<Piece>> },
 }
 
 impl DeviceMemory {
@@ -66,13 +71,14 @@ impl DeviceMemory {
 
 impl Drop for DeviceMemory {
     fn drop(&mut self) {
-        if let Kind::Own = self.kind
-            && self.bytes > 0
-        {
-            self.context.free_idle("device memory", "cuMemFree", || {
+        match &self.kind {
+            _ if self.bytes == 0 => {}
+            Kind::Own => self.context.free_idle("device memory", "cuMemFree", || {
                 // SAFETY: taken once by `alloc`, freed once here, and no work is left on the device (`free_idle`).
                 unsafe { (self.context.work.memory_free)(self.address) }
-            });
+            }),
+            Kind::Pool { pool, stream } => pool.free(stream, self.address),
+            Kind::Mapped { .. } | Kind::Reserved { .. } => {} // their fields do it
         }
     }
 }
@@ -86,6 +92,24 @@ pub struct DeviceSlice {
 }
 
 impl DeviceSlice {
+    /// Memory that a pool just gave on that stream.
+    pub(crate) fn of_pool(pool: &Arc<MemoryPool>, stream: &Arc<Stream>, address: u64, bytes: usize) -> Self {
+        let context = Arc::clone(stream.context());
+        let kind = Kind::Pool { pool: Arc::clone(pool), stream: Arc::clone(stream) };
+        Self::whole(DeviceMemory { context, address, bytes, kind })
+    }
+
+    /// Memory that is mapped in these pieces.
+    pub(crate) fn of_pieces(
+        context: &Arc<Context>,
+        address: u64,
+        bytes: usize,
+        pieces: Vec<Arc<Piece>>,
+    ) -> Self {
+        let kind = Kind::Reserved { _pieces: pieces };
+        Self::whole(DeviceMemory { context: Arc::clone(context), address, bytes, kind })
+    }
+
     fn whole(memory: DeviceMemory) -> Self {
         let bytes = memory.bytes;
         Self { memory: Arc::new(memory), offset: 0, bytes }
@@ -135,17 +159,46 @@ impl DeviceSlice {
         matches!(self.memory.kind, Kind::Mapped { .. })
     }
 
-    /// Whether work on `stream` may use it now: the host must have no view of it.
-    pub(crate) fn usable_on(&self, _stream: &Stream) -> Result<(), CudaError> {
+    fn views(&self) -> Option<&Views> {
         match &self.memory.kind {
-            Kind::Mapped { views, .. } if views.overlap(self.offset, self.bytes) => Err(self.host_has_it()),
-            Kind::Own | Kind::Mapped { .. } => Ok(()),
+            Kind::Mapped { views, .. } => Some(views),
+            _ => None,
         }
     }
 
     fn host_has_it(&self) -> CudaError {
         CudaError::HostHasIt { address: self.address(), bytes: self.len() }
     }
+}
+
+/// Puts work on `stream` that uses these slices, if it may: memory of a pool only on its own stream, and mapped memory
+/// that the host has a view of only on the stream that the view is lent to.
+pub(crate) fn using<T>(
+    stream: &Stream,
+    slices: &[&DeviceSlice],
+    put: impl FnOnce() -> Result<T, CudaError>,
+) -> Result<T, CudaError> {
+    // First: the lists of views, each once and in one order for all threads.
+    let mut lists: Vec<&Views> = slices.iter().filter_map(|slice| slice.views()).collect();
+    lists.sort_by_key(|views| std::ptr::from_ref(*views));
+    lists.dedup_by_key(|views| std::ptr::from_ref(*views));
+    // Then: nobody takes a view back before the work is on the stream.
+    let lists: Vec<_> = lists.into_iter().map(|views| (std::ptr::from_ref(views), views.list())).collect();
+    for slice in slices {
+        let list = lists.iter().find(|list| slice.views().is_some_and(|views| std::ptr::eq(views, list.0)));
+        if let Some((_, list)) = list
+            && overlapping(list, slice.offset, slice.bytes)
+                .any(|view| view.lent_to != Some(stream.raw() as usize))
+        {
+            return Err(slice.host_has_it());
+        }
+        if let Kind::Pool { stream: own, .. } = &slice.memory.kind
+            && own.raw() != stream.raw()
+        {
+            return Err(CudaError::OtherStream { address: slice.address(), bytes: slice.len() });
+        }
+    }
+    put()
 }
 
 /// The host's bytes of a mapped slice. There is one view of a byte at a time, so that who has it has the byte alone as
@@ -159,54 +212,67 @@ pub(crate) struct HostView {
 impl HostView {
     /// The view of `slice`, `None` where it is not mapped.
     pub(crate) fn new(slice: &DeviceSlice) -> Result<Option<Self>, CudaError> {
-        let Kind::Mapped { views, .. } = &slice.memory.kind else { return Ok(None) };
+        let Some(views) = slice.views() else { return Ok(None) };
         let id = views.add(slice.offset, slice.bytes).ok_or_else(|| slice.host_has_it())?;
         Ok(Some(Self { slice: slice.clone(), id }))
     }
 
-    /// Where it begins.
+    /// Where it begins; dangling but aligned when there are no bytes.
     pub(crate) fn address(&self) -> *mut u8 {
         match &self.slice.memory.kind {
             Kind::Mapped { host, .. } if host.bytes > 0 => (host.address + self.slice.offset) as *mut u8,
-            _ => std::ptr::dangling_mut(), // there are no bytes
+            _ => std::ptr::dangling_mut(),
+        }
+    }
+
+    /// Lets work on that stream use the bytes; the host leaves them alone from here on. `None` ends it: no more work is
+    /// put there, and the host may have them once what was put there is done.
+    pub(crate) fn lend(&self, stream: Option<&Stream>) {
+        if let Some(views) = self.slice.views() {
+            let lent_to = stream.map(|stream| stream.raw() as usize);
+            views.list().iter_mut().filter(|view| view.id == self.id).for_each(|view| view.lent_to = lent_to);
         }
     }
 }
 
 impl Drop for HostView {
     fn drop(&mut self) {
-        if let Kind::Mapped { views, .. } = &self.slice.memory.kind {
-            views.remove(self.id);
+        if let Some(views) = self.slice.views() {
+            views.list().retain(|view| view.id != self.id);
         }
     }
 }
 
-/// Which bytes of a mapped memory the host has views of: begin, end, and the view's number.
+/// Which bytes of a mapped memory the host has views of.
 #[derive(Debug, Default)]
-struct Views(Mutex<Vec<(usize, usize, u64)>>);
+struct Views(Mutex<Vec<View>>);
+
+#[derive(Debug)]
+struct View {
+    begin: usize,
+    end: usize,
+    id: u64,
+    lent_to: Option<usize>,
+}
+
+fn overlapping(list: &[View], offset: usize, bytes: usize) -> impl Iterator<Item = &View> {
+    list.iter().filter(move |view| view.begin.max(offset) < view.end.min(offset + bytes))
+}
 
 impl Views {
-    fn list(&self) -> std::sync::MutexGuard<'_, Vec<(usize, usize, u64)>> {
+    fn list(&self) -> MutexGuard<'_, Vec<View>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn overlap(&self, offset: usize, bytes: usize) -> bool {
-        self.list().iter().any(|&(begin, end, _)| begin.max(offset) < end.min(offset + bytes))
     }
 
     fn add(&self, offset: usize, bytes: usize) -> Option<u64> {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let mut list = self.list();
-        if list.iter().any(|&(begin, end, _)| begin.max(offset) < end.min(offset + bytes)) {
+        if overlapping(&list, offset, bytes).next().is_some() {
             return None;
         }
         let id = NEXT.fetch_add(1, Relaxed);
-        list.push((offset, offset + bytes, id));
+        list.push(View { begin: offset, end: offset + bytes, id, lent_to: None });
         Some(id)
-    }
-
-    fn remove(&self, id: u64) {
-        self.list().retain(|view| view.2 != id);
     }
 }
 
@@ -279,29 +345,13 @@ mod tests {
     #[test]
     fn a_byte_has_one_view() {
         let views = Views::default();
-        let first = views.add(0, 10).unwrap();
-        let empty = views.add(10, 0).unwrap();
-        let second = views.add(10, 5).unwrap();
-        for (offset, bytes, taken) in [
-            (0, 1, true),
-            (9, 1, true),
-            (14, 9, true),
-            (3, 0, false),
-            (15, 1, false),
-            (15, 0, false),
-            (0, 0, false),
-        ] {
-            assert_eq!(views.overlap(offset, bytes), taken, "{offset} {bytes}");
-            assert_eq!(
-                views.add(offset, bytes).map(|id| views.remove(id)).is_none(),
-                taken,
-                "{offset} {bytes}"
-            );
+        assert!(views.add(0, 10).is_some() && views.add(10, 0).is_some() && views.add(10, 5).is_some());
+        for (offset, bytes, free) in
+            [(0, 1, false), (9, 1, false), (14, 9, false), (0, 99, false), (3, 0, true), (15, 1, true)]
+        {
+            let id = views.add(offset, bytes);
+            assert_eq!(id.is_some(), free, "{offset} {bytes}");
+            views.list().retain(|view| Some(view.id) != id);
         }
-        views.remove(first);
-        assert!(!views.overlap(0, 10) && views.overlap(0, 11));
-        views.remove(second);
-        views.remove(empty);
-        assert!(!views.overlap(0, usize::MAX));
     }
 }

@@ -2,7 +2,7 @@
 #![allow(unsafe_code)]
 
 use crate::error::checked;
-use crate::memory::{HostView, PinnedMemory};
+use crate::memory::{HostView, PinnedMemory, using};
 use crate::{Context, CudaError, DeviceSlice, Event, Stream};
 use std::sync::Arc;
 
@@ -10,8 +10,8 @@ use std::sync::Arc;
 /// device. Where the device's side is [mapped](DeviceSlice::is_mapped) there is nothing to copy, and while this value
 /// lives nothing else on the host has those bytes.
 ///
-/// Who puts work on the stream that uses mapped tensors does it between the two: that is part of the promise of whatever
-/// unsafe call starts that work.
+/// Work that uses mapped tensors is put on the stream after [`begin`](Self::begin) and before [`end`](Self::end):
+/// elsewhere this crate refuses it, and for other libraries it is part of the promise of the unsafe call that starts it.
 #[derive(Debug)]
 pub struct Staging {
     stream: Arc<Stream>,
@@ -49,7 +49,7 @@ enum Host {
 
 impl Side {
     fn new(stream: &Stream, context: &Arc<Context>, device: DeviceSlice) -> Result<Self, CudaError> {
-        device.usable_on(stream)?;
+        using(stream, &[&device], || Ok(()))?;
         let host = match HostView::new(&device)? {
             Some(view) => Host::View(view),
             None => Host::Copy(PinnedMemory::alloc(context, device.len())?),
@@ -61,6 +61,13 @@ impl Side {
         match &self.host {
             Host::Copy(pinned) => pinned.address(),
             Host::View(view) => view.address(),
+        }
+    }
+
+    /// Lets work on that stream use the host's bytes in place, or no work any more.
+    fn lend(&self, stream: Option<&Stream>) {
+        if let Host::View(view) = &self.host {
+            view.lend(stream);
         }
     }
 
@@ -136,7 +143,7 @@ impl Staging {
     /// [`CudaError::Call`].
     pub fn fill_outputs(&mut self, byte: u8) -> Result<(), CudaError> {
         self.settle()?;
-        for side in self.outputs.iter().filter(|side| !side.device.is_empty()) {
+        for side in self.outputs.iter().filter(|side| side.copied().is_some()) {
             self.stream.fill(&side.device, byte)?;
         }
         self.stream.synchronize()?;
@@ -154,6 +161,7 @@ impl Staging {
     pub fn begin(&mut self) -> Result<(), CudaError> {
         self.settle()?;
         self.phase = Phase::Device;
+        self.inputs.iter().chain(&self.outputs).for_each(|side| side.lend(Some(&self.stream)));
         let context = self.stream.context();
         context.make_current()?;
         for side in &self.inputs {
@@ -179,6 +187,7 @@ impl Staging {
     /// [`CudaError::Call`].
     pub fn end(&mut self) -> Result<(), CudaError> {
         self.phase = Phase::Device;
+        self.take_back();
         let context = self.stream.context();
         context.make_current()?;
         for side in &self.outputs {
@@ -218,10 +227,16 @@ impl Staging {
     /// [`CudaError::Call`]; the tensors then stay the device's.
     pub fn settle(&mut self) -> Result<(), CudaError> {
         if self.phase != Phase::Host {
+            self.take_back();
             self.stream.synchronize()?;
             self.phase = Phase::Host;
         }
         Ok(())
+    }
+
+    /// No work is put on the stream that uses the host's bytes in place from here on.
+    fn take_back(&self) {
+        self.inputs.iter().chain(&self.outputs).for_each(|side| side.lend(None));
     }
 }
 

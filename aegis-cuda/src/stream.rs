@@ -3,10 +3,13 @@
 
 use crate::error::{checked, ready};
 use crate::ffi::Raw;
-use crate::{Context, CudaError, DeviceSlice, Event};
-use aegis_core::Bytes;
-use std::ffi::{c_int, c_void};
-use std::sync::Arc;
+use crate::memory::{PinnedMemory, using};
+use crate::{Context, CudaError, DeviceSlice, Event, GreenContext};
+use std::ffi::c_void;
+use std::sync::{Arc, Mutex};
+
+/// It does not wait for the default stream, and that one not for it.
+pub(crate) const NON_BLOCKING: u32 = 1;
 
 /// Which streams the device prefers when it has a choice; it is a hint between kernels, never preemption.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -23,6 +26,10 @@ pub enum StreamPriority {
 pub struct Stream {
     context: Arc<Context>,
     raw: usize,
+    /// What it runs on, where that is a part of the device.
+    _part: Option<Arc<GreenContext>>,
+    /// What [`read`](Self::read) and [`write`](Self::write) copy through.
+    pub(crate) bounce: Mutex<Option<PinnedMemory>>,
 }
 
 impl Stream {
@@ -31,18 +38,18 @@ impl Stream {
     /// # Errors
     /// [`CudaError::Call`].
     pub fn new(context: &Arc<Context>, priority: StreamPriority) -> Result<Arc<Self>, CudaError> {
-        const NON_BLOCKING: u32 = 1;
-        context.make_current()?;
-        let (mut least, mut greatest): (c_int, c_int) = (0, 0);
-        // SAFETY: both are valid places for one int, and a context is current.
-        let status = unsafe { (context.work.priority_range)(&raw mut least, &raw mut greatest) };
-        checked("cuCtxGetStreamPriorityRange", status)?;
-        let priority = if priority == StreamPriority::Urgent { greatest } else { least };
+        let priority = context.stream_priority(priority)?;
         let mut raw: Raw = std::ptr::null_mut();
         // SAFETY: `raw` is a valid place for one handle; the priority is in the range that the driver just gave.
         let status = unsafe { (context.work.stream_create)(&raw mut raw, NON_BLOCKING, priority) };
         checked("cuStreamCreateWithPriority", status)?;
-        Ok(Arc::new(Self { context: Arc::clone(context), raw: raw as usize }))
+        Ok(Self::adopt(context, raw, None))
+    }
+
+    /// A stream that the driver just made, on a part of the device or on all of it.
+    pub(crate) fn adopt(context: &Arc<Context>, raw: Raw, part: Option<Arc<GreenContext>>) -> Arc<Self> {
+        let (context, raw) = (Arc::clone(context), raw as usize);
+        Arc::new(Self { context, raw, _part: part, bounce: Mutex::new(None) })
     }
 
     /// The device that it belongs to.
@@ -93,16 +100,17 @@ impl Stream {
     /// # Errors
     /// [`CudaError::HostHasIt`], [`CudaError::OtherStream`], [`CudaError::Call`].
     pub fn fill(&self, to: &DeviceSlice, byte: u8) -> Result<(), CudaError> {
-        to.usable_on(self)?;
         let bytes = to.size();
         if bytes == 0 {
             return Ok(());
         }
         self.context.make_current()?;
-        // SAFETY: the slice lies within memory that lives until the work is done (`usable_on`), and the host has no view
-        // of it.
-        let status = unsafe { (self.context.work.set_bytes)(to.address(), byte, bytes, self.raw()) };
-        checked("cuMemsetD8Async", status)
+        using(self, &[to], || {
+            // SAFETY: the slice lies within memory that lives until the work is done and that the host has no view of
+            // (`using`).
+            let status = unsafe { (self.context.work.set_bytes)(to.address(), byte, bytes, self.raw()) };
+            checked("cuMemsetD8Async", status)
+        })
     }
 
     /// Copies a part of the device's memory into another of the same size.
@@ -110,40 +118,12 @@ impl Stream {
     /// # Errors
     /// [`CudaError::SizesDiffer`], [`CudaError::HostHasIt`], [`CudaError::OtherStream`], [`CudaError::Call`].
     pub fn copy(&self, from: &DeviceSlice, to: &DeviceSlice) -> Result<(), CudaError> {
-        same_size(from.len(), to.len())?;
-        from.usable_on(self)?;
-        to.usable_on(self)?;
-        // SAFETY: both slices lie within memory that lives until the work is done (`usable_on`), and the host has no view
-        // of it.
-        unsafe { self.copy_raw(from.address(), to.address(), to.size()) }
-    }
-
-    /// Copies a part of the device's memory to the host and waits for it.
-    ///
-    /// # Errors
-    /// [`CudaError::SizesDiffer`], [`CudaError::Call`].
-    pub fn read(&self, from: &DeviceSlice, to: &mut [u8]) -> Result<(), CudaError> {
-        same_size(from.len(), Bytes(to.len() as u64))?;
-        self.context.make_current()?;
-        let to = to.as_mut_ptr().cast();
-        // SAFETY: both have that length; `to` is borrowed until the wait below has returned.
-        let status = unsafe { (self.context.work.copy_to_host)(to, from.address(), from.size(), self.raw()) };
-        checked("cuMemcpyDtoHAsync", status)?;
-        self.synchronize()
-    }
-
-    /// Copies from the host into a part of the device's memory and waits for it.
-    ///
-    /// # Errors
-    /// [`CudaError::SizesDiffer`], [`CudaError::Call`].
-    pub fn write(&self, from: &[u8], to: &DeviceSlice) -> Result<(), CudaError> {
-        same_size(Bytes(from.len() as u64), to.len())?;
-        self.context.make_current()?;
-        let from = from.as_ptr().cast();
-        // SAFETY: both have that length; `from` is borrowed until the wait below has returned.
-        let status = unsafe { (self.context.work.copy_to_device)(to.address(), from, to.size(), self.raw()) };
-        checked("cuMemcpyHtoDAsync", status)?;
-        self.synchronize()
+        if from.len() != to.len() {
+            return Err(CudaError::SizesDiffer { from: from.len(), to: to.len() });
+        }
+        // SAFETY: both slices lie within memory that lives until the work is done and that the host has no view of
+        // (`using`).
+        using(self, &[from, to], || unsafe { self.copy_raw(from.address(), to.address(), to.size()) })
     }
 
     /// Copies between addresses of the device, for memory that another library owns.
@@ -163,10 +143,6 @@ impl Stream {
         let status = unsafe { (self.context.work.copy_on_device)(to, from, bytes, self.raw()) };
         checked("cuMemcpyDtoDAsync", status)
     }
-}
-
-fn same_size(from: Bytes, to: Bytes) -> Result<(), CudaError> {
-    if from == to { Ok(()) } else { Err(CudaError::SizesDiffer { from, to }) }
 }
 
 impl Drop for Stream {

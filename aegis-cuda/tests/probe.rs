@@ -38,16 +38,20 @@ fn tell() {
     println!("TOLD {:?}", probe());
 }
 
-fn told(folder: &Path, environment: &[(&str, &str)]) -> String {
+fn told(folder: &str, environment: &[(&str, &str)]) -> String {
     common::run(folder, "tell", environment).told
 }
 
 const TWO_DEVICES: &str = concat!(
     "Ok(Driver { version: CudaVersion { major: 13, minor: 0 }, devices: [",
     "Device { ordinal: 0, name: \"Fake 40\", compute_capability: (8, 7), multiprocessors: 16, ",
-    "memory: Bytes(8589934592), integrated: false, clock_khz: Some(1300000), memory_clock_khz: None }, ",
+    "memory: Bytes(8589934592), integrated: false, clock_khz: Some(1300000), memory_clock_khz: None, memory_bus_bits: Some(128), ",
+    "l2: Some(Bytes(4194304)), ecc: false, copy_engines: Some(1), virtual_memory: true, memory_pools: true, ",
+    "pci: Some(\"0000:40:00.0\") }, ",
     "Device { ordinal: 1, name: \"Fake 41\", compute_capability: (8, 7), multiprocessors: 16, ",
-    "memory: Bytes(8589934592), integrated: true, clock_khz: Some(1300000), memory_clock_khz: None }] })",
+    "memory: Bytes(8589934592), integrated: true, clock_khz: Some(1300000), memory_clock_khz: None, memory_bus_bits: Some(128), ",
+    "l2: Some(Bytes(4194304)), ecc: false, copy_engines: Some(1), virtual_memory: true, memory_pools: true, ",
+    "pci: Some(\"0000:41:00.0\") }] })",
 );
 
 #[test]
@@ -57,13 +61,13 @@ fn drivers_of_every_kind() {
     for (environment, says) in [
         (&[][..], TWO_DEVICES),
         (
-            &[("FAKE_CUDA_VERSION", "11080")][..],
-            "Err(DriverTooOld { found: CudaVersion { major: 11, minor: 8 }, needed: CudaVersion { major: 12, minor: 0 } })",
+            &[("FAKE_CUDA_VERSION", "11030")][..],
+            "Err(DriverTooOld { found: CudaVersion { major: 11, minor: 3 }, needed: CudaVersion { major: 11, minor: 4 } })",
         ),
         // Too old is said even when it would fail later on, as it is what the user can mend.
         (
-            &[("FAKE_CUDA_VERSION", "11080"), ("FAKE_CUDA_INIT", "802")][..],
-            "Err(DriverTooOld { found: CudaVersion { major: 11, minor: 8 }, needed: CudaVersion { major: 12, minor: 0 } })",
+            &[("FAKE_CUDA_VERSION", "11030"), ("FAKE_CUDA_INIT", "802")][..],
+            "Err(DriverTooOld { found: CudaVersion { major: 11, minor: 3 }, needed: CudaVersion { major: 11, minor: 4 } })",
         ),
         (&[("FAKE_CUDA_DEVICES", "0")][..], "Err(NoDevice)"),
         (&[("FAKE_CUDA_DEVICES", "-1")][..], "Err(NoDevice)"),

@@ -126,6 +126,22 @@ def constants(module):
     return {"tensors": len(found), "bytes": sum(found.values())}
 
 
+def branches(module):
+    """Whether the program branches on its data."""
+    import tvm
+
+    found = []
+
+    def visit(expr):
+        if isinstance(expr, tvm.relax.If):
+            found.append(expr)
+
+    for function in module.functions.values():
+        if isinstance(function, tvm.relax.Function):
+            tvm.relax.analysis.post_order_visit(function, visit)
+    return bool(found)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("model", type=pathlib.Path, help="the ONNX file")
@@ -152,6 +168,8 @@ def main():
         module = from_onnx(model, keep_params_in_input=False)
     except Exception as why:  # TVM's exceptions have no common type
         fail(f"TVM cannot import {options.model}: {str(why).strip().splitlines()[-1]}")
+    if options.target == "cuda" and branches(module):
+        fail(f"{options.model} branches on its data, for which the host would have to wait for the device in mid-job")
     kept = {}
 
     @tvm.transform.module_pass(opt_level=0)

@@ -96,14 +96,29 @@ def branches(random):
     return model("branches", nodes, weights, [("x", f32, [1, 3, 24, 24])], outputs)
 
 
+def choice(random):
+    """A branch on data, where one side needs a workspace: the first run, on zeros, sees the other."""
+    f32, shape = TensorProto.FLOAT, [1, 1, 32, 32]
+    weights = {"k": random.standard_normal((1, 1, 3, 3)).astype(np.float32)}
+
+    def side(name, node):
+        return helper.make_graph([node], name, [], [helper.make_tensor_value_info(node.output[0], f32, shape)])
+
+    padded = side("padded", helper.make_node("Conv", ["x", "k"], ["y1"], pads=[1, 1, 1, 1]))
+    plain = side("plain", helper.make_node("Relu", ["x"], ["y2"]))
+    nodes = [helper.make_node("If", ["which"], ["y"], then_branch=padded, else_branch=plain)]
+    inputs = [("which", TensorProto.BOOL, []), ("x", f32, shape)]
+    return model("choice", nodes, weights, inputs, [("y", f32, shape)])
+
+
 def sample(port, random):
-    """An input's values: indices are small, floats around 0."""
+    """An input's values: floats around 0, integers 0 or 1, a single one 0."""
     tensor = port.type.tensor_type
     dtype = helper.tensor_dtype_to_np_dtype(tensor.elem_type)
     shape = [dim.dim_value for dim in tensor.shape.dim]
     if dtype.kind == "f":
         return random.standard_normal(shape).astype(dtype)
-    return random.integers(0, 2, shape).astype(dtype)
+    return random.integers(0, 2 if shape else 1, shape).astype(dtype)
 
 
 def main():
@@ -116,7 +131,8 @@ def main():
     options.out.mkdir(parents=True, exist_ok=True)
 
     files = []
-    for make in (mlp, mixed, branches):
+    # A module for a device may not branch on data.
+    for make in (mlp, mixed, branches) + ((choice,) if options.target == "llvm" else ()):
         made = make(np.random.default_rng(20260311))
         files.append(options.out / f"{made.graph.name}.onnx")
         onnx.save(made, files[-1])

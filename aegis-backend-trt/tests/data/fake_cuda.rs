@@ -1,6 +1,5 @@
 //! A stand-in for libcuda, built by `tests/gpu.rs`: one device of 1 GiB whose memory is the host's and whose streams are
 //! done at once. The first byte of a stream says whether it has work that nobody has waited for.
-#![allow(clippy::missing_safety_doc)]
 use std::alloc::{Layout, alloc, dealloc};
 use std::collections::BTreeMap;
 use std::ffi::{c_char, c_int, c_uint, c_void};
@@ -31,14 +30,15 @@ fn give_back(address: usize) -> c_int {
 
 macro_rules! answers {
     ($($name:ident($($argument:ident: $type:ty),*) $body:block)*) => {
-        $(#[unsafe(no_mangle)]
+        $(/// # Safety
+        /// The arguments are what the driver's API says, which aegis-cuda's own tests check.
+        #[unsafe(no_mangle)]
         pub unsafe extern "C" fn $name($($argument: $type),*) -> c_int {
             $body
         })*
     };
 }
 
-// SAFETY of all: the arguments are what the driver's API says, which aegis-cuda's tests check.
 answers! {
     cuInit(_flags: c_uint) { 0 }
     cuDriverGetVersion(version: &mut c_int) { *version = 13000; 0 }
@@ -77,22 +77,22 @@ answers! {
     cuMemFreeHost(address: Raw) { give_back(address as usize) }
     cuMemHostGetDevicePointer_v2(to: &mut u64, from: Raw, _flags: c_uint) { *to = from as u64; 0 }
     cuMemcpyHtoDAsync_v2(to: u64, from: *const u8, bytes: usize, _stream: Raw) {
-        // SAFETY: see above.
+        // SAFETY: what the driver's API says of a copy.
         unsafe { from.copy_to(to as *mut u8, bytes) };
         0
     }
     cuMemcpyDtoHAsync_v2(to: *mut u8, from: u64, bytes: usize, _stream: Raw) {
-        // SAFETY: see above.
+        // SAFETY: what the driver's API says of a copy.
         unsafe { (from as *const u8).copy_to(to, bytes) };
         0
     }
     cuMemcpyDtoDAsync_v2(to: u64, from: u64, bytes: usize, _stream: Raw) {
-        // SAFETY: see above.
+        // SAFETY: what the driver's API says of a copy.
         unsafe { (from as *const u8).copy_to(to as *mut u8, bytes) };
         0
     }
     cuMemsetD8Async(to: u64, byte: u8, bytes: usize, _stream: Raw) {
-        // SAFETY: see above.
+        // SAFETY: what the driver's API says of a copy.
         unsafe { (to as *mut u8).write_bytes(byte, bytes) };
         0
     }

@@ -177,6 +177,7 @@ struct Context final : IExecutionContext, StubVExecutionContext {
         return shape;
     }
     bool setTensorAddress(char const* name, void* address) noexcept override {
+        if (stream && *stream) violation("a tensor is exchanged while the stream has work");
         if (reinterpret_cast<uintptr_t>(address) % 256) violation("a tensor is not aligned");
         (*name == 'x' ? x : y) = static_cast<char*>(address);
         return !engine->is("unbindable");
@@ -200,7 +201,7 @@ struct Context final : IExecutionContext, StubVExecutionContext {
         if (!x || !y || (engine->scratch && !scratch)) return violation("something is not bound"), false;
         if (engine->is_open() && !shaped) return violation("a shape is not set"), false;
         if (static_cast<int>(aux.size()) != engine->expected_aux() || aux.count(s) || aux.count(nullptr)) violation("wrong streams");
-        if (engine->is("fails") && ++runs == 2) return engine->runtime->error("the kernel did not start"), false;
+        if (engine->is("fails") && ++runs >= 2) return engine->runtime->error("the kernel did not start"), false;
         stream = reinterpret_cast<char*>(s);
         *stream = 1;
         std::memset(scratch, 0x5c, engine->scratch);
@@ -243,6 +244,10 @@ IExecutionContext* Engine::open() {
 extern "C" {
 __attribute__((visibility("default"))) void* createInferRuntime_INTERNAL(void* logger, int32_t version) noexcept {
     if (version != NV_TENSORRT_VERSION) unexpected("another version of the headers");
+    if (std::getenv("AEGIS_STAND_IN_WITHOUT_DRIVER")) { // as TensorRT does it
+        static_cast<ILogger*>(logger)->log(ILogger::Severity::kERROR, "CUDA initialization failure with error: 35");
+        return reinterpret_cast<void*>(0x228);
+    }
     return static_cast<IRuntime*>(new Runtime(static_cast<ILogger*>(logger)));
 }
 __attribute__((visibility("default"))) int32_t getInferLibVersion() noexcept { return NV_TENSORRT_VERSION; }

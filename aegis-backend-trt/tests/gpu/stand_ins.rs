@@ -2,7 +2,7 @@
 //! TensorRT are found by the loader's path, which a process has for life.
 use crate::device::{Found, found};
 use aegis_backend::{Artifact, BackendError, Binding, DeviceBinding, Limits, Model, Runner, RuntimeBackend};
-use aegis_backend_trt::{TrtVersion, built_with};
+use aegis_backend_trt::{TrtBackend, TrtVersion, built_with};
 use aegis_core::{Bytes, Fault, FaultCode, Usable};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -243,6 +243,22 @@ fn a_failed_execution_closes_its_session_only() {
     // The execution context that failed is not used again: the next session's first run is its context's first.
     open(found, &*model).unwrap().run(0).unwrap();
     drop(model);
+    assert_eq!(counted(found), (0, 0));
+}
+
+#[test]
+fn a_runtime_that_is_made_with_an_error_is_not_touched() {
+    let Some(found) = stand_in() else { return };
+    let name = "AEGIS_STAND_IN_WITHOUT_DRIVER";
+    // SAFETY: this process runs one test at a time, and the stand-ins start no threads.
+    unsafe { std::env::set_var(name, "1") };
+    let error = TrtBackend::find(None, &found.context).unwrap_err();
+    let load = load(found, "3000 0 0 0 plain", None).err().unwrap();
+    // SAFETY: as above.
+    unsafe { std::env::remove_var(name) };
+    for error in [error, load] {
+        assert!(error.to_string().contains("makes no runtime: CUDA initialization failure"), "{error}");
+    }
     assert_eq!(counted(found), (0, 0));
 }
 

@@ -3,27 +3,32 @@
 pub mod scenarios;
 
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
-/// A folder that holds the stand-in under the driver's name.
-pub fn stand_in(cfg: &[&str]) -> PathBuf {
-    built("fake_driver", "cuda", cfg)
+/// The stand-ins of the driver and of the libraries beside it, as a value of `LD_LIBRARY_PATH`.
+pub fn stand_ins() -> String {
+    let beside = [built("fake_nvrtc", "libnvrtc.so", &[]), built("fake_nvml", "libnvidia-ml.so.1", &[])];
+    format!("{}:{}", stand_in(&[]), beside.join(":"))
 }
 
-/// A folder that holds `tests/data/SOURCE.rs` as `libNAME.so`. It is built once for each content of that file.
-pub fn built(source: &str, name: &str, cfg: &[&str]) -> PathBuf {
+/// A folder that holds the stand-in driver alone.
+pub fn stand_in(cfg: &[&str]) -> String {
+    built("fake_driver", "libcuda.so", cfg)
+}
+
+/// A folder that holds `tests/data/SOURCE.rs` as a library of that name. It is built once for each content of that file.
+fn built(source: &str, name: &str, cfg: &[&str]) -> String {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(source).with_extension("rs");
     let mut hasher = DefaultHasher::new();
     (std::fs::read(&file).unwrap(), cfg).hash(&mut hasher);
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{source}-{:016x}", hasher.finish()));
-    let library = folder.join(format!("lib{name}.so"));
+    let library = folder.join(name);
     if !library.exists() {
         std::fs::create_dir_all(&folder).unwrap();
         let fresh = folder.join(format!("{}.new", std::process::id())); // others may be building it as well
         let status = Command::new(std::env::var_os("RUSTC").unwrap_or("rustc".into()))
             .args(["--edition=2024", "--crate-type=cdylib", "-Anon_snake_case"])
-            .arg(format!("--crate-name={name}"))
             .arg(file)
             .arg("-o")
             .arg(&fresh)
@@ -33,7 +38,7 @@ pub fn built(source: &str, name: &str, cfg: &[&str]) -> PathBuf {
         assert!(status.success());
         std::fs::rename(fresh, library).unwrap();
     }
-    folder
+    folder.into_os_string().into_string().unwrap()
 }
 
 /// What a process said, and what the stand-in said of it at its end.
@@ -49,12 +54,12 @@ pub struct Answer {
     pub wrong: Vec<String>,
 }
 
-/// Runs one test of this binary beside the stand-in in `folder`.
-pub fn run(folder: &Path, test: &str, environment: &[(&str, &str)]) -> Answer {
-    let report = tempfile::NamedTempFile::new().unwrap();
+/// Runs one test of this binary beside the stand-ins in these folders.
+pub fn run(folders: &str, test: &str, environment: &[(&str, &str)]) -> Answer {
+    let report = tempfile::NamedTempFile::new().unwrap(); // stays empty where the driver is not loaded
     let output = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", test, "--nocapture"])
-        .env("LD_LIBRARY_PATH", folder)
+        .env("LD_LIBRARY_PATH", folders)
         .env("FAKE_CUDA_REPORT", report.path())
         .envs(environment.iter().copied())
         .output()

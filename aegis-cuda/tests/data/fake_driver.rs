@@ -236,9 +236,23 @@ impl State {
     /// The host's address of a range of the device's or of page-locked memory, if all of it is live.
     fn at(&self, address: u64, bytes: usize) -> Option<*mut u8> {
         let within = |address: u64| {
-            let (begin, block) = self.memory.range(..=address).next_back()?;
             let end = address.checked_add(bytes as u64)?;
-            (block.usable && end <= begin + block.bytes as u64).then_some((address & !DEVICE_BIT) as *mut u8)
+            let mut reached = address;
+            // Pieces of a reservation may lie side by side.
+            loop {
+                let (begin, block) = self.memory.range(..=reached).next_back()?;
+                let block_end = begin + block.bytes as u64;
+                if !block.usable || block_end < reached || (block_end == reached && reached < end) {
+                    return None;
+                }
+                if end <= block_end {
+                    return Some((address & !DEVICE_BIT) as *mut u8);
+                }
+                if !matches!(block.kind, Kind::Virtual(_)) {
+                    return None;
+                }
+                reached = block_end;
+            }
         };
         // Mapped memory is the host's, and the device sees it at an address of its own.
         within(address).or_else(|| {
@@ -289,7 +303,9 @@ impl State {
                 break;
             };
             most -= 1;
-            let done = self.count("work").and_then(|()| self.perform(op));
+            // Giving memory back is the driver's own business and does not fail.
+            let counted = if matches!(op, Op::Free { .. }) { Ok(()) } else { self.count("work") };
+            let done = counted.and_then(|()| self.perform(op));
             if let Err(code) = done {
                 self.broken = if sticky(code) { code } else { self.broken };
                 return Err(code);
@@ -565,6 +581,7 @@ calls! {
         };
         *count -= 1;
         if state.contexts.values().all(|&count| count == 0) && state.broken == 0 {
+            let _ = state.run_all(); // what is still on its way back arrives
             let left = state.report(false);
             for line in left.lines().filter(|line| line.starts_with("live ")) {
                 state.wrong(format!("context released with {line}"));
@@ -740,9 +757,7 @@ calls! {
     }
     fn cuMemPoolDestroy(state, pool: *mut c_void) {
         let handle = pool as usize;
-        if state.memory.values().any(|block| block.kind == Kind::Pool(handle)) {
-            state.wrong(format!("cuMemPoolDestroy: {handle:#x} still has memory out"));
-        }
+        // What is still given out stays: so the driver's documentation.
         match state.pools.remove(&handle) {
             Some(_) => Ok(()),
             None => Err(state.wrong(format!("cuMemPoolDestroy: {handle:#x} is not live"))),
