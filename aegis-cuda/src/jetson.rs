@@ -168,9 +168,11 @@ impl Gpu {
     /// The clocks that it may have.
     fn clocks(&self) -> Option<String> {
         let (min, max) = (self.hz_min?, self.hz_max?);
-        Some(match self.locked()? {
-            true => format!("locked at {}", Megahertz(max)),
-            false => format!("{} to {}", Megahertz(min), Megahertz(max)),
+        let locked = self.locked()?;
+        Some(if locked {
+            format!("locked at {}", Megahertz(max))
+        } else {
+            format!("{} to {}", Megahertz(min), Megahertz(max))
         })
     }
 }

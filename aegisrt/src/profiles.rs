@@ -128,6 +128,7 @@ mod tests {
             threads: None,
             device: None,
             host: text(host),
+            device: None,
             neighbours: text("n"),
             optimised: true,
         }

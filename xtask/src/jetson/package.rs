@@ -65,7 +65,7 @@ pub fn deb(control: &Control<'_>, tree: &Tree) -> io::Result<Vec<u8>> {
         ("control.tar.gz", tar_gz("", &description)?),
         ("data.tar.gz", tar_gz("", tree)?),
     ] {
-        write!(out, "{name:<16}{DATE:<12}{:<6}{:<6}{:<8}{:<10}`\n", 0, 0, "100644", bytes.len())?;
+        writeln!(out, "{name:<16}{DATE:<12}{:<6}{:<6}{:<8}{:<10}`", 0, 0, "100644", bytes.len())?;
         out.extend_from_slice(&bytes);
         if bytes.len() % 2 == 1 {
             out.push(b'\n');

@@ -23,10 +23,8 @@ const RUNNER: &str = "CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER";
 pub struct Found {
     /// Whether this machine is the target's kind itself.
     native: bool,
-    /// Whether the compiler has the standard library for the target.
-    std: bool,
-    /// Whether toolchains are managed by rustup.
-    rustup: bool,
+    /// Whether the compiler has the standard library for the target, or how it gets one.
+    std: Std,
     /// The linker that the user has set.
     told: Option<String>,
     /// GNU's cross compiler.
@@ -37,6 +35,18 @@ pub struct Found {
     emulator: Option<Vec<String>>,
     /// A `readelf`.
     readelf: Option<String>,
+}
+
+/// The standard library for the target.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum Std {
+    /// It is there.
+    Here,
+    /// It is not, and rustup can bring it.
+    FromRustup,
+    /// It is not, and there is no rustup.
+    #[default]
+    FromPackages,
 }
 
 /// How the target's binaries are linked.
@@ -61,10 +71,16 @@ impl Found {
         let emulator =
             first(&[&["qemu-aarch64-static"], &["qemu-aarch64"]], "--version").and_then(with_libraries);
         let readelfs: &[&[&str]] = &[&["readelf"], &["aarch64-linux-gnu-readelf"], &["llvm-readelf"]];
+        let std = if has_std() {
+            Std::Here
+        } else if answers(&["rustup"], "--version") {
+            Std::FromRustup
+        } else {
+            Std::FromPackages
+        };
         Self {
             native,
-            std: has_std(),
-            rustup: answers(&["rustup"], "--version"),
+            std,
             told: std::env::var(LINKER).ok().filter(|linker| !linker.is_empty()),
             gcc: answers(&[GCC], "--version"),
             zig: first(&[&["zig"], &["python3", "-m", "ziglang"]], "version"),
@@ -147,10 +163,10 @@ impl Found {
     }
 
     fn without_std(&self) -> Findings {
-        let how = match (self.std, self.rustup) {
-            (true, _) => return Findings::new(),
-            (false, true) => format!("`rustup target add {TARGET}`"),
-            (false, false) => "on Debian `dpkg --add-architecture arm64 && apt update && apt install \
+        let how = match self.std {
+            Std::Here => return Findings::new(),
+            Std::FromRustup => format!("`rustup target add {TARGET}`"),
+            Std::FromPackages => "on Debian `dpkg --add-architecture arm64 && apt update && apt install \
                                libstd-rust-dev:arm64`, of the same version as rustc; or install rustup"
                 .to_owned(),
         };
@@ -257,7 +273,7 @@ fn has_std() -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{Found, Linker, zig_script};
+    use super::{Found, Linker, Std, zig_script};
     use crate::jetson::releases::{JetPack, Version};
     use std::process::Command;
 
@@ -269,8 +285,7 @@ mod tests {
     fn complete() -> Found {
         Found {
             native: false,
-            std: true,
-            rustup: true,
+            std: Std::Here,
             told: None,
             gcc: true,
             zig: Some(words("zig")),
@@ -301,8 +316,11 @@ mod tests {
     fn what_is_missing_is_named_with_the_command_that_brings_it() {
         let none = Found::default();
         for (found, said) in [
-            (Found { std: false, ..complete() }, vec!["`rustup target add aarch64-unknown-linux-gnu`"]),
-            (Found { std: false, rustup: false, ..complete() }, vec!["libstd-rust-dev:arm64"]),
+            (
+                Found { std: Std::FromRustup, ..complete() },
+                vec!["`rustup target add aarch64-unknown-linux-gnu`"],
+            ),
+            (Found { std: Std::FromPackages, ..complete() }, vec!["libstd-rust-dev:arm64"]),
             (Found { gcc: false, zig: None, ..complete() }, vec!["apt install gcc-aarch64-linux-gnu"]),
             (Found { readelf: None, ..complete() }, vec!["apt install binutils"]),
             (none, vec!["libstd-rust-dev:arm64", "apt install binutils", "pip install ziglang"]),
@@ -326,7 +344,7 @@ mod tests {
             Found { told: Some("x".to_owned()), gcc: false, ..complete() }.for_tests(),
             Ok(vec![run()])
         );
-        assert_eq!(Found { native: true, std: true, ..Found::default() }.for_tests(), Ok(vec![]));
+        assert_eq!(Found { native: true, std: Std::Here, ..Found::default() }.for_tests(), Ok(vec![]));
         let findings = Found::default().for_tests().unwrap_err().join("\n");
         for said in
             ["libstd-rust-dev:arm64", "apt install gcc-aarch64-linux-gnu", "apt install qemu-user-static"]
