@@ -2,8 +2,8 @@
 use crate::ffi::{Call, Span, Tensor};
 use crate::model::{Shared, failed};
 use aegis_backend::{BackendError, DeviceBinding, DeviceSession, SegmentIndex};
-use aegis_cuda::{DeviceMemory, DeviceSlice, Stream};
 use aegis_core::Bytes;
+use aegis_cuda::{DeviceMemory, DeviceSlice, Stream};
 use std::sync::Arc;
 
 #[derive(Debug)]
@@ -23,8 +23,13 @@ impl TvmDeviceSession {
         let theirs = |slices: &[DeviceSlice]| {
             slices.iter().all(|slice| slice.context().device().ordinal == context.device().ordinal)
         };
-        let there = shared.context.as_ref().is_some_and(|own| own.device().ordinal == context.device().ordinal);
-        if !there || !theirs(&binding.inputs) || !theirs(&binding.outputs) || !theirs(binding.scratch.as_slice()) {
+        let there =
+            shared.context.as_ref().is_some_and(|own| own.device().ordinal == context.device().ordinal);
+        if !there
+            || !theirs(&binding.inputs)
+            || !theirs(&binding.outputs)
+            || !theirs(binding.scratch.as_slice())
+        {
             let why = "the model, the stream and the tensors are not all on one device".to_owned();
             return Err(BackendError::BadBinding { why });
         }

@@ -31,7 +31,11 @@ impl HostSession for TvmHostSession {
         if let Some(claim) = claim {
             region = Some(claim.region().ok_or_else(|| BackendError::Execution {
                 why: format!("the host has no memory for scratch of {}", script.scratch()),
-                fault: Fault { blame: Blame::Host, code: FaultCode::ExecutionFailed, usable: Usable::Session },
+                fault: Fault {
+                    blame: Blame::Host,
+                    code: FaultCode::ExecutionFailed,
+                    usable: Usable::Session,
+                },
             })?);
         }
         let scratch = region.as_mut().map_or(&mut [][..], |region| region.bytes());
@@ -61,11 +65,13 @@ impl HostSession for TvmHostSession {
             });
         }
         let outputs = io.outputs.iter_mut().zip(&mut aligned_outputs);
-        let outputs = outputs.map(|(output, copy)| Span::host(copy.as_mut().map_or(&mut *output.data, |c| c.data_mut())));
+        let outputs = outputs
+            .map(|(output, copy)| Span::host(copy.as_mut().map_or(&mut *output.data, |c| c.data_mut())));
         let outputs: Vec<_> = outputs.collect();
 
         let scratch = Span::host(scratch);
-        let call = Call { script, facts: &facts.outputs, inputs: &inputs, outputs: &outputs, scratch, stream: None };
+        let call =
+            Call { script, facts: &facts.outputs, inputs: &inputs, outputs: &outputs, scratch, stream: None };
         self.shared.call(&call)?;
         for (output, copy) in io.outputs.iter_mut().zip(&aligned_outputs) {
             if let Some(copy) = copy {

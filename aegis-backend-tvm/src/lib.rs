@@ -90,7 +90,12 @@ impl TvmBackend {
     ///
     /// # Errors
     /// As [`load`](RuntimeBackend::load), and as a job.
-    pub fn profile(&self, artifact: &Artifact, jobs: u32, seed: u64) -> Result<Vec<OperatorTime>, BackendError> {
+    pub fn profile(
+        &self,
+        artifact: &Artifact,
+        jobs: u32,
+        seed: u64,
+    ) -> Result<Vec<OperatorTime>, BackendError> {
         profile::profile(&self.model(artifact, &Limits::default())?, jobs, seed)
     }
 

@@ -79,7 +79,9 @@ fn tensors(which: &str, listed: Vec<Tensor>) -> Result<Vec<TensorFacts>, String>
     let mut facts = Vec::with_capacity(listed.len());
     for Tensor { name, dtype, shape } in listed {
         let bad = |why: &str| Err(format!("its manifest: {which} `{name}` {why}"));
-        let Some(dtype) = DType::from_name(&dtype) else { return bad(&format!("has no known type: `{dtype}`")) };
+        let Some(dtype) = DType::from_name(&dtype) else {
+            return bad(&format!("has no known type: `{dtype}`"));
+        };
         if name.is_empty() || !names.insert(name.clone()) {
             return bad("has a name that is empty or used twice");
         }
@@ -107,7 +109,10 @@ pub(crate) mod tests {
     #[test]
     fn a_manifest_is_read() {
         let manifest = Manifest::parse(MLP.as_bytes()).unwrap();
-        assert_eq!((manifest.device, manifest.constants), (Device::Cpu, Constants { tensors: 2, bytes: 1000 }));
+        assert_eq!(
+            (manifest.device, manifest.constants),
+            (Device::Cpu, Constants { tensors: 2, bytes: 1000 })
+        );
         assert_eq!(manifest.abi.to_string(), "0.1.16");
         let shown = [&manifest.inputs[0], &manifest.outputs[0]].map(ToString::to_string);
         assert_eq!(shown, ["f32[2,16]", "i64[]"]);

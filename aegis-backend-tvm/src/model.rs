@@ -8,8 +8,8 @@ use crate::pool::Claim;
 use crate::process::Runtime;
 use crate::script::Script;
 use aegis_backend::{
-    Artifact, BackendError, Binding, DEVICE_ALIGN, DeviceBinding, Limits, Model, ModelFacts, Place, Runner, Scratch,
-    Session, TensorBuf, TensorFacts,
+    Artifact, BackendError, Binding, DEVICE_ALIGN, DeviceBinding, Limits, Model, ModelFacts, Place, Runner,
+    Scratch, Session, TensorBuf, TensorFacts,
 };
 use aegis_core::{Blame, Bytes, Fault, FaultCode, Usable};
 use aegis_cuda::{Context, DeviceMemory, Stream, StreamPriority, Wait};
@@ -112,7 +112,8 @@ impl<'a> Loaded<'a> {
             runtime.with_cuda()?;
         }
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        let library = Library::load(runtime.api, code, &name).map_err(|why| malformed(path, &manifest, &why))?;
+        let library =
+            Library::load(runtime.api, code, &name).map_err(|why| malformed(path, &manifest, &why))?;
         if library.has(PARALLEL) {
             return Err(unsupported(
                 "its kernels start threads of TVM's own, whose time and memory belong to no model; compile it without \
@@ -150,8 +151,10 @@ impl TvmModel {
         let known = weights.checked_add(loaded.tensors()?);
         loaded.within(limits, known)?;
         let mut vm = loaded.machine(runtime.api)?;
-        let stream = loaded.context.as_ref().map(|context| Stream::new(context, StreamPriority::Usual)).transpose()?;
-        let left = limits.device_memory.zip(known).map(|(limit, known)| Bytes(limit.0.saturating_sub(known.0)));
+        let stream =
+            loaded.context.as_ref().map(|context| Stream::new(context, StreamPriority::Usual)).transpose()?;
+        let left =
+            limits.device_memory.zip(known).map(|(limit, known)| Bytes(limit.0.saturating_sub(known.0)));
         let recording = loaded.record(runtime.api, &mut vm, stream.as_deref(), left)?;
         let align = if loaded.context.is_some() { DEVICE_ALIGN } else { TensorBuf::ALIGN };
         let script = Script::plan(recording.events, &recording.outputs, align)
@@ -273,11 +276,13 @@ impl Loaded<'_> {
                 vm.record(&inputs, &facts.outputs, source, Some(stream))
             }
             _ => {
-                let zeros = facts.inputs.iter().map(|tensor| {
-                    TensorBuf::for_facts(tensor).ok_or_else(|| no_memory("input", tensor))
-                });
+                let zeros = facts
+                    .inputs
+                    .iter()
+                    .map(|tensor| TensorBuf::for_facts(tensor).ok_or_else(|| no_memory("input", tensor)));
                 let zeros = zeros.collect::<Result<Vec<_>, _>>()?;
-                let inputs = zeros.iter().map(|zeros| Tensor::host(api, zeros.data(), zeros.dtype(), zeros.shape()));
+                let inputs =
+                    zeros.iter().map(|zeros| Tensor::host(api, zeros.data(), zeros.dtype(), zeros.shape()));
                 let inputs = inputs.collect::<Result<Vec<_>, _>>().map_err(failed)?;
                 vm.record(&inputs, &facts.outputs, Source::Host, None)
             }

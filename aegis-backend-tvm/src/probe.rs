@@ -66,9 +66,7 @@ impl Places {
             return Self { folders: folders.to_vec(), told: Some("those given") };
         }
         match env::var_os("TVM_LIBRARY_PATH") {
-            Some(list) => {
-                Self { folders: env::split_paths(&list).collect(), told: Some("TVM_LIBRARY_PATH") }
-            }
+            Some(list) => Self { folders: env::split_paths(&list).collect(), told: Some("TVM_LIBRARY_PATH") },
             None => Self { folders: folders_of_wheels(OsStr::new("python3")), told: None },
         }
     }

@@ -1,7 +1,7 @@
 //! The one TVM of this process: its libraries, checked and started once.
+use crate::NAME;
 use crate::ffi::{self, Api};
 use crate::probe::{self, CUDA, CUDART, INSTALL, Places, TESTED, TvmLibrary, unavailable};
-use crate::NAME;
 use aegis_backend::BackendError;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};

@@ -21,8 +21,7 @@ pub struct OperatorTime {
 
 /// Times the operators of a loaded model over `jobs` jobs on random inputs from `seed`, after one that is not counted.
 pub(crate) fn profile(model: &TvmModel, jobs: u32, seed: u64) -> Result<Vec<OperatorTime>, BackendError> {
-    let stream =
-        model.context().map(|context| Stream::new(&context, StreamPriority::Usual)).transpose()?;
+    let stream = model.context().map(|context| Stream::new(&context, StreamPriority::Usual)).transpose()?;
     let times = Arc::new(Mutex::new(Times::new(stream.clone())));
     let observed = model.observed(&times)?;
     let device = stream.map(|stream| DeviceBinding::alone(&stream, observed.facts())).transpose()?;

@@ -69,7 +69,6 @@ impl Script {
     pub(crate) const fn scratch(&self) -> Bytes {
         self.scratch
     }
-
 }
 
 /// Of each take its bytes, the event that takes it, and the event that lets go of it or the end.

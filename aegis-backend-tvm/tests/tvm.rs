@@ -5,8 +5,8 @@ mod common;
 
 use aegis_backend::conformance::Case;
 use aegis_backend::{
-    Artifact, BackendError, Binding, DType, Io, Limits, Model, Place, Runner, RuntimeBackend, Scratch, TensorBuf,
-    TensorMut, TensorRef,
+    Artifact, BackendError, Binding, DType, Io, Limits, Model, Place, Runner, RuntimeBackend, Scratch,
+    TensorBuf, TensorMut, TensorRef,
 };
 use aegis_backend_tvm::TvmBackend;
 use aegis_core::{Bytes, Rng};

@@ -35,7 +35,8 @@ impl Library {
     /// Loads code that has passed its check. `name` is what tools such as `perf` show for it.
     pub(crate) fn load(api: &'static Api, code: &[u8], name: &str) -> Result<Self, String> {
         let (file, path) = loop {
-            let file = sealed(code, name).map_err(|why| format!("its code cannot be put into memory: {why}"))?;
+            let file =
+                sealed(code, name).map_err(|why| format!("its code cannot be put into memory: {why}"))?;
             let path = format!("/proc/self/fd/{}", file.as_raw_fd());
             if !is_loaded(&path) {
                 break (file, path);

@@ -131,7 +131,11 @@ thread_local! {
 }
 
 /// Does `work` with TVM's requests for memory on `device`, from this thread, answered from `memory`.
-pub(super) fn answering<T>(device: DlDevice, memory: Memory, work: impl FnOnce() -> T) -> (T, Option<Memory>) {
+pub(super) fn answering<T>(
+    device: DlDevice,
+    memory: Memory,
+    work: impl FnOnce() -> T,
+) -> (T, Option<Memory>) {
     static RUNS: AtomicU64 = AtomicU64::new(0);
     let run = RUNS.fetch_add(1, Ordering::Relaxed);
     let active = Active { run, device, memory, workspaces: Vec::new() };
@@ -169,7 +173,10 @@ pub(super) fn answer(api: &'static Api) -> Result<(), String> {
     }
     // SAFETY: both functions have the signature and need no context.
     let (storage, tensor) = unsafe {
-        (api.function(std::ptr::null_mut(), on_storage, None)?, api.function(std::ptr::null_mut(), on_tensor, None)?)
+        (
+            api.function(std::ptr::null_mut(), on_storage, None)?,
+            api.function(std::ptr::null_mut(), on_tensor, None)?,
+        )
     };
     api.replace(STORAGE, &storage)?;
     api.replace(TENSOR, &tensor)?;
@@ -230,13 +237,15 @@ unsafe extern "C" fn on_storage(_: Handle, arguments: *const Any, count: i32, re
         // SAFETY: a request that is not ours goes on as it came.
         return unsafe { (originals.api.call)(originals.storage.any.handle(), arguments, count, result) };
     };
-    let made = bytes.ok_or_else(|| "the program asked for more than 64 bits of memory".to_string()).and_then(|bytes| {
-        let length = i64::try_from(bytes).map_err(|why| why.to_string())?;
-        let taken = with_active(|active| active.memory.take(bytes));
-        let (take, address) = taken.ok_or("the run is over")??;
-        let byte = DlType { code: 1, bits: 8, lanes: 1 };
-        tensor(originals.api, address, device, byte, vec![length], Ticket { run, take }, Some(released))
-    });
+    let made = bytes.ok_or_else(|| "the program asked for more than 64 bits of memory".to_string()).and_then(
+        |bytes| {
+            let length = i64::try_from(bytes).map_err(|why| why.to_string())?;
+            let taken = with_active(|active| active.memory.take(bytes));
+            let (take, address) = taken.ok_or("the run is over")??;
+            let byte = DlType { code: 1, bits: 8, lanes: 1 };
+            tensor(originals.api, address, device, byte, vec![length], Ticket { run, take }, Some(released))
+        },
+    );
     answer_with(originals.api, made, result)
 }
 
@@ -252,11 +261,16 @@ unsafe extern "C" fn on_tensor(_: Handle, arguments: *const Any, count: i32, res
     }
     // SAFETY: by their type indices a tensor object and a shape object, alive during the call.
     let (from, cell) = unsafe {
-        (&(*storage.handle().cast::<Object<DlTensor>>()).cell, &(*shape.handle().cast::<Object<ShapeCell>>()).cell)
+        (
+            &(*storage.handle().cast::<Object<DlTensor>>()).cell,
+            &(*shape.handle().cast::<Object<ShapeCell>>()).cell,
+        )
     };
     // SAFETY: the shape object owns that many extents.
-    let extents = if cell.size == 0 { &[][..] } else { unsafe { std::slice::from_raw_parts(cell.data, cell.size) } };
-    let made = view(originals.api, storage.handle(), from, offset.value, extents, DlType::from_any(dtype.value));
+    let extents =
+        if cell.size == 0 { &[][..] } else { unsafe { std::slice::from_raw_parts(cell.data, cell.size) } };
+    let made =
+        view(originals.api, storage.handle(), from, offset.value, extents, DlType::from_any(dtype.value));
     answer_with(originals.api, made, result)
 }
 
@@ -312,7 +326,13 @@ fn answer_with(api: &Api, made: Result<Value, String>, result: *mut Any) -> i32 
 }
 
 /// `TVMBackendAllocWorkspace`.
-unsafe extern "C" fn on_alloc_workspace(kind: i32, ordinal: i32, bytes: u64, code: i32, bits: i32) -> *mut c_void {
+unsafe extern "C" fn on_alloc_workspace(
+    kind: i32,
+    ordinal: i32,
+    bytes: u64,
+    code: i32,
+    bits: i32,
+) -> *mut c_void {
     let Some(originals) = ORIGINALS.get() else { return std::ptr::null_mut() };
     let taken = with_active(|active| {
         if (active.device != DlDevice { kind, ordinal }) {

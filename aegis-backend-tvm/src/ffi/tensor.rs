@@ -94,8 +94,7 @@ pub(super) fn tensor<K: Send + 'static>(
         strides: std::ptr::null_mut(),
         offset: 0,
     };
-    let managed =
-        DlManagedTensor { tensor, context: std::ptr::null_mut(), deleter: Some(free::<K>) };
+    let managed = DlManagedTensor { tensor, context: std::ptr::null_mut(), deleter: Some(free::<K>) };
     let mut owned = Box::new(Owned { managed, shape, strides, keep, on_drop });
     owned.managed.tensor.shape = owned.shape.as_mut_ptr();
     owned.managed.tensor.strides = owned.strides.as_mut_ptr();

@@ -205,8 +205,7 @@ impl CurrentStream {
     fn set(api: &'static Api, device: DlDevice, stream: &Stream) -> Result<Self, String> {
         let mut before = std::ptr::null_mut();
         // SAFETY: the stream lives as long as the call that this value surrounds; `before` is a valid place.
-        let status =
-            unsafe { (api.set_stream)(device.kind, device.ordinal, stream.raw(), &raw mut before) };
+        let status = unsafe { (api.set_stream)(device.kind, device.ordinal, stream.raw(), &raw mut before) };
         if status == 0 { Ok(Self { api, device, before }) } else { Err(api.error()) }
     }
 }
@@ -295,9 +294,8 @@ unsafe extern "C" fn on_call(times: Handle, arguments: *const Any, count: i32, _
         && name.index == index::C_STRING
     {
         // SAFETY: by its type index a C string, alive during the call; the context is what `observe` made.
-        let (name, times) = unsafe {
-            (CStr::from_ptr(name.value as *const _), &*times.cast::<Mutex<Times>>())
-        };
+        let (name, times) =
+            unsafe { (CStr::from_ptr(name.value as *const _), &*times.cast::<Mutex<Times>>()) };
         times.lock().unwrap_or_else(PoisonError::into_inner).note(&name.to_string_lossy(), before.value != 0);
     }
     0

@@ -37,7 +37,9 @@ pub fn module(name: &str) -> Option<Artifact> {
 /// Runs a model on the inputs that lie beside it as `NAME.in0`, … and compares with `NAME.out0`, …: floats to within
 /// `tolerance` of the largest. Answers by how much they differ.
 pub fn compare(facts: &ModelFacts, runner: &mut Runner, artifact: &Artifact, tolerance: f64) -> f64 {
-    let beside = |end: String| std::fs::read(artifact.origin().with_extension(&end)).unwrap_or_else(|why| panic!("{end}: {why}"));
+    let beside = |end: String| {
+        std::fs::read(artifact.origin().with_extension(&end)).unwrap_or_else(|why| panic!("{end}: {why}"))
+    };
     for index in 0..facts.inputs.len() {
         runner.input_mut(index).unwrap().unwrap().copy_from_slice(&beside(format!("in{index}")));
     }
@@ -57,7 +59,12 @@ pub fn compare(facts: &ModelFacts, runner: &mut Runner, artifact: &Artifact, tol
         let (expected, got) = (floats(&expected), floats(got));
         let largest = expected.iter().fold(1e-30f64, |most, v| most.max(v.abs()));
         let apart = expected.iter().zip(&got).fold(0.0f64, |most, (a, b)| most.max((a - b).abs())) / largest;
-        assert!(apart <= tolerance, "{}: output `{}` differs by {apart:e}", artifact.origin().display(), facts.name);
+        assert!(
+            apart <= tolerance,
+            "{}: output `{}` differs by {apart:e}",
+            artifact.origin().display(),
+            facts.name
+        );
         worst = worst.max(apart);
     }
     worst
