@@ -103,3 +103,67 @@ impl DeviceSession for Flow {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::process;
+    use crate::provider::Kind;
+    use aegis_backend::conformance::onnx;
+    use aegis_core::Bytes;
+
+    /// Loads for a device that is not there: what is refused without one is refused before one is asked for.
+    fn load(bytes: Vec<u8>, limit: Option<Bytes>) -> Option<BackendError> {
+        let runtime = process::for_tests()?;
+        let artifact = Artifact::from_bytes("hand.onnx", bytes);
+        let limits = Limits { device_memory: limit };
+        let target = Target::without_stream(Kind::Cuda);
+        DeviceModel::load(&runtime.environment, &artifact, target, &limits).err()
+    }
+
+    #[test]
+    fn corrupt_files_do_not_reach_the_device() {
+        let unknown = onnx::model(
+            &[onnx::node("Teleport", &["x"], "y")],
+            &[],
+            &[onnx::port("x", onnx::F32, &["1"])],
+            &[onnx::port("y", onnx::F32, &["1"])],
+        );
+        let mut cut = onnx::dense();
+        cut.truncate(cut.len() / 2);
+        for bytes in [unknown, cut, b"shopping list".to_vec()] {
+            let Some(error) = load(bytes, None) else { return };
+            assert!(matches!(error, BackendError::Malformed { .. }), "{error:?}");
+            assert!(error.to_string().contains("hand.onnx"), "{error}");
+        }
+    }
+
+    #[test]
+    fn constants_beyond_the_limit_do_not_reach_the_device() {
+        let Some(error) = load(onnx::dense(), Some(Bytes(543))) else { return };
+        let BackendError::OverLimit { asked, limit, .. } = error else { panic!("{error:?}") };
+        assert_eq!((asked, limit), (Bytes(544), Bytes(543)));
+    }
+
+    #[test]
+    fn a_sound_file_within_its_limit_reaches_the_device() {
+        for limit in [None, Some(Bytes(544))] {
+            let Some(error) = load(onnx::dense(), limit) else { return };
+            assert_eq!(error.to_string(), "cannot bind the model: the provider has no stream");
+        }
+    }
+
+    /// What only the host lacks code for is not refused there: here, of a type that it hardly computes with.
+    #[test]
+    fn a_model_that_only_the_device_has_code_for_reaches_it() {
+        const BF16: u64 = 16;
+        let halves = onnx::model(
+            &[onnx::node("Relu", &["x"], "y")],
+            &[],
+            &[onnx::port("x", BF16, &["1"])],
+            &[onnx::port("y", BF16, &["1"])],
+        );
+        let Some(error) = load(halves, None) else { return };
+        assert_eq!(error.to_string(), "cannot bind the model: the provider has no stream");
+    }
+}

@@ -85,6 +85,17 @@ fn same_file(a: &Path, b: &Path) -> bool {
     }
 }
 
+/// The runtime for unit tests; `None`, with a notice, where it is not installed and `AEGIS_REQUIRE_ORT=1` is not set.
+#[cfg(test)]
+pub(crate) fn for_tests() -> Option<Runtime> {
+    let required = std::env::var_os("AEGIS_REQUIRE_ORT").is_some_and(|v| v == "1");
+    let started = start(None).map_err(|error| {
+        assert!(!required, "{error}");
+        println!("skipped: {error}");
+    });
+    started.ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::check;

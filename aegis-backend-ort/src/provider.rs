@@ -30,8 +30,9 @@ pub enum Provider {
         stream: Arc<Stream>,
         /// As for [`Cuda`](Self::Cuda).
         cpu_fallback: bool,
-        /// A folder in which TensorRT keeps the engines that it builds; none are kept without it. An engine serves the
-        /// device and the TensorRT that built it, and nothing checks its bytes: let nobody else write there.
+        /// A folder in which TensorRT keeps the engines that it builds; none are kept without it, each load builds anew, and
+        /// what is built may compute other bytes. An engine serves the device and the TensorRT that built it, and nothing
+        /// checks its content: let nobody else write there.
         engine_cache: Option<PathBuf>,
     },
 }
@@ -94,8 +95,23 @@ pub(crate) struct Target {
 }
 
 impl Target {
+    /// What can be asked and refused without a device.
+    #[cfg(test)]
+    pub(crate) const fn without_stream(kind: Kind) -> Self {
+        Self { kind, device: 0, stream: None, cpu_fallback: false, limit: None, threads: 1 }
+    }
+
     /// Whether ONNX Runtime has the providers and can load the libraries that they need.
     pub(crate) fn check(&self, environment: &Environment) -> Result<(), BackendError> {
+        if let Kind::TensorRt { engine_cache: Some(folder) } = &self.kind
+            && folder.to_str().is_none_or(|name| name.is_empty() || name.contains('\0'))
+        {
+            return Err(BackendError::Unavailable {
+                backend: NAME,
+                why: format!("{} cannot be the folder of TensorRT's engines", folder.display()),
+                remedy: "give a path in UTF-8".to_owned(),
+            });
+        }
         let built_in = |available: ort::Result<bool>| available.map_err(|error| self.unavailable(&error));
         let there = match self.kind {
             Kind::Cuda => built_in(CUDA::is_available())?,
@@ -192,24 +208,13 @@ mod tests {
     /// libraries where there is no CUDA; where there is, it loads.
     #[test]
     fn a_provider_loads_or_says_what_is_missing() {
-        let runtime = match process::start(None) {
-            Ok(runtime) => runtime,
-            Err(error) if std::env::var_os("AEGIS_REQUIRE_ORT").is_some_and(|v| v == "1") => {
-                panic!("{error}")
-            }
-            Err(error) => return println!("skipped: {error}"),
-        };
+        let Some(runtime) = process::for_tests() else { return };
         for kind in [Kind::Cuda, Kind::TensorRt { engine_cache: Some("cache".into()) }] {
             let name = kind.name();
-            let target = Target {
-                kind,
-                device: 0,
-                stream: None,
-                cpu_fallback: false,
-                limit: Some(Bytes(1 << 20)),
-                threads: 1,
-            };
+            let target = Target { limit: Some(Bytes(1 << 20)), ..Target::without_stream(kind) };
             let Err(error) = target.check(&runtime.environment) else {
+                // Its library needs the driver's, so this is true of no machine without one.
+                aegis_cuda::probe().unwrap_or_else(|error| panic!("{name} loads, and {error}"));
                 println!("{name}: loads");
                 continue;
             };
@@ -221,9 +226,20 @@ mod tests {
                 && message.contains("`pip install onnxruntime-gpu`");
             let not_loaded = message
                 .contains(&format!("its {name} provider does not load: Failed to load library "))
+                && message.contains(&format!("libonnxruntime_providers_{}.so", name.to_lowercase()))
                 && message.contains("cannot open shared object file")
                 && message.contains("LD_LIBRARY_PATH");
             assert!(not_built || not_loaded, "{message}");
+        }
+    }
+
+    #[test]
+    fn a_folder_that_has_no_name_is_refused() {
+        let Some(runtime) = process::for_tests() else { return };
+        for folder in ["", "a\0b"] {
+            let target = Target::without_stream(Kind::TensorRt { engine_cache: Some(folder.into()) });
+            let error = target.check(&runtime.environment).unwrap_err().to_string();
+            assert!(error.contains("cannot be the folder of TensorRT's engines"), "{error}");
         }
     }
 

@@ -1,6 +1,7 @@
 //! A loaded plan: its facts, and the execution context that its first session takes.
-use crate::ffi::{Engine, Flow, Library, NotLoaded, Port, Refusal};
+use crate::ffi::{Engine, Flow, Layout, Library, NotLoaded, Port, Refusal};
 use crate::fit::fit;
+use crate::probe::unavailable;
 use crate::session::TrtSession;
 use aegis_backend::{
     Artifact, BackendError, Binding, DEVICE_ALIGN, DType, Dim, Limits, Model, ModelFacts, Place, Scratch,
@@ -9,7 +10,7 @@ use aegis_backend::{
 use aegis_core::Bytes;
 use aegis_cuda::{Context, Stream, StreamPriority};
 use std::ffi::CString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// An execution context that no session uses. Model and sessions share the place.
@@ -118,8 +119,8 @@ fn set_shapes(flow: &mut Flow, fixed: &[(CString, Vec<i64>)]) -> Result<(), Stri
     flow.set_shapes(fixed.iter().map(|(name, shape)| (&**name, &**shape)))
 }
 
-fn not_loaded(path: &PathBuf, library: Library, why: NotLoaded) -> BackendError {
-    let path = path.clone();
+fn not_loaded(path: &Path, library: Library, why: NotLoaded) -> BackendError {
+    let path = path.to_path_buf();
     match why {
         NotLoaded::Device(error) | NotLoaded::Memory(Refusal::Device(error)) => error.into(),
         NotLoaded::Memory(Refusal::OverBudget { asked, limit }) => {
@@ -127,10 +128,11 @@ fn not_loaded(path: &PathBuf, library: Library, why: NotLoaded) -> BackendError 
         }
         NotLoaded::Memory(Refusal::Alignment(align)) => BackendError::Unsupported {
             path,
-            why: format!(
-                "TensorRT asks for memory at a multiple of {align} bytes; the driver gives {DEVICE_ALIGN}"
-            ),
+            why: format!("TensorRT asks for memory at a multiple of {align} bytes, which is no power of two"),
         },
+        NotLoaded::NoRuntime(why) => {
+            unavailable(why, "it worked when it was found: see what the driver says".into())
+        }
         NotLoaded::Refused(why) => {
             BackendError::Malformed { path, why: format!("TensorRT {} refuses it: {why}", library.version) }
         }
@@ -161,15 +163,18 @@ fn fixed_by_profile(engine: &Engine, port: &Port) -> Result<Vec<i64>, String> {
 fn tensor(port: &Port, shape: Option<&[i64]>) -> Result<TensorFacts, String> {
     let which = if port.is_input { "input" } else { "output" };
     let named = |why: String| format!("{which} `{}` {why}", port.name.to_string_lossy());
-    if port.on_host || port.is_shape {
-        return Err(named(
-            "holds shapes, which TensorRT wants on the host; build the plan with fixed shapes".into(),
-        ));
-    }
-    if !port.linear {
-        return Err(named(
-            "is not row-major; build the plan with linear formats (`--inputIOFormats` of trtexec)".into(),
-        ));
+    match port.layout {
+        Layout::Linear => {}
+        Layout::Other => {
+            return Err(named(
+                "is not row-major; build the plan with linear formats (`--inputIOFormats` of trtexec)".into(),
+            ));
+        }
+        Layout::Shapes => {
+            return Err(named(
+                "holds shapes, which TensorRT wants on the host; build the plan with fixed shapes".into(),
+            ));
+        }
     }
     let dtype = dtype(port.dtype)
         .map_err(|dtype| named(format!("has elements of type {dtype}, which are not supported")))?;
@@ -204,16 +209,14 @@ fn dtype(number: i32) -> Result<DType, String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Port, is_fixed, tensor};
+    use super::{Layout, Port, is_fixed, tensor};
 
     fn port() -> Port {
         Port {
             name: c"x".to_owned(),
             is_input: true,
             dtype: 0,
-            on_host: false,
-            is_shape: false,
-            linear: true,
+            layout: Layout::Linear,
             shape: Some(vec![1, 3]),
         }
     }
@@ -238,9 +241,13 @@ mod tests {
     fn ports_that_cannot() {
         let huge = [i64::MAX, 2];
         for (port, shape, says) in [
-            (Port { on_host: true, ..port() }, Some(&[1, 3][..]), "input `x` holds shapes"),
-            (Port { is_shape: true, is_input: false, ..port() }, Some(&[1]), "output `x` holds shapes"),
-            (Port { linear: false, ..port() }, Some(&[1, 3]), "is not row-major"),
+            (Port { layout: Layout::Shapes, ..port() }, Some(&[1, 3][..]), "input `x` holds shapes"),
+            (
+                Port { layout: Layout::Shapes, is_input: false, ..port() },
+                Some(&[1]),
+                "output `x` holds shapes",
+            ),
+            (Port { layout: Layout::Other, ..port() }, Some(&[1, 3]), "is not row-major"),
             (Port { dtype: 7, ..port() }, Some(&[1, 3]), "elements of type bf16"),
             (Port { dtype: 99, ..port() }, Some(&[1, 3]), "elements of type number 99"),
             (port(), Some(&[1, -1]), "depends on the data"),

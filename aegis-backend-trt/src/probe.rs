@@ -90,7 +90,7 @@ fn about(opened: &Opened, path: PathBuf) -> TrtLibrary {
 }
 
 /// A library that is there and does not serve.
-pub(crate) fn unusable(library: &TrtLibrary, why: String) -> BackendError {
+pub(crate) fn unusable(library: &TrtLibrary, why: &str) -> BackendError {
     let TrtVersion { major, minor, .. } = library.version;
     unavailable(
         format!("{}: {why}", library.path.display()),
@@ -101,7 +101,7 @@ pub(crate) fn unusable(library: &TrtLibrary, why: String) -> BackendError {
     )
 }
 
-fn unavailable(why: String, remedy: String) -> BackendError {
+pub(crate) fn unavailable(why: String, remedy: String) -> BackendError {
     BackendError::Unavailable { backend: NAME, why, remedy }
 }
 

@@ -16,16 +16,25 @@ pub fn digest_file(plan: &Path) -> PathBuf {
 /// does, and answers with the file that was written. Do this where the plan is built, before it travels.
 ///
 /// # Errors
-/// [`BackendError::Unreadable`] if the plan cannot be read or the digest not written, [`BackendError::Malformed`] if the
-/// file is no plan.
+/// [`BackendError::Unreadable`] if the plan cannot be read, [`BackendError::Malformed`] if the file is no plan,
+/// [`BackendError::Unsupported`] if there is no room for the digest beside it.
 pub fn trust(plan: &Path) -> Result<PathBuf, BackendError> {
     let artifact = Artifact::open(plan)?;
     plan::recognise(artifact.bytes()).map_err(|why| malformed(plan, why))?;
     let file = digest_file(plan);
     let name = plan.file_name().unwrap_or_default().to_string_lossy();
-    std::fs::write(&file, format!("{}  {name}\n", artifact.digest()))
-        .map_err(|why| BackendError::Unreadable { path: file.clone(), why: why.to_string() })?;
-    Ok(file)
+    let text = format!("{}  {name}\n", artifact.digest());
+    // Whole or not at all, also for whoever loads the plan meanwhile.
+    let draft = file.with_extension(format!("blake3.{}", std::process::id()));
+    match std::fs::write(&draft, text).and_then(|()| std::fs::rename(&draft, &file)) {
+        Ok(()) => Ok(file),
+        Err(why) => {
+            // The draft may be there or not.
+            let _ = std::fs::remove_file(&draft);
+            let why = format!("its digest cannot be written to {}: {why}", file.display());
+            Err(BackendError::Unsupported { path: plan.to_path_buf(), why })
+        }
+    }
 }
 
 /// Compares a plan's digest with the one beside it.
@@ -104,6 +113,7 @@ mod tests {
 
         assert_eq!(trust(&plan).unwrap(), digest);
         check(&Artifact::open(&plan).unwrap(), false).unwrap();
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2, "a draft is left");
         let written = std::fs::read_to_string(&digest).unwrap();
         assert_eq!(written, format!("{}  model.plan\n", Artifact::open(&plan).unwrap().digest()));
         // Other spellings of the same.
@@ -129,6 +139,9 @@ mod tests {
         std::fs::create_dir(&digest).unwrap();
         let error = check(&Artifact::open(&plan).unwrap(), true).unwrap_err();
         assert!(matches!(error, BackendError::Unreadable { .. }), "{error:?}");
+        let error = trust(&plan).unwrap_err();
+        assert!(error.to_string().contains("model.plan: its digest cannot be written to "), "{error}");
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2, "a draft is left");
     }
 
     #[test]

@@ -12,6 +12,6 @@ mod vm;
 pub use api::FfiVersion;
 pub(crate) use api::{Api, Libraries, add, load};
 pub(crate) use image::Library;
-pub(crate) use requests::Source;
+pub(crate) use requests::{Refused, Source};
 pub(crate) use tensor::{Span, Tensor};
-pub(crate) use vm::{Call, Recording, Times, Vm};
+pub(crate) use vm::{Call, Recording, Times, Unrecorded, Vm};

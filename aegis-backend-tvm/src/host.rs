@@ -1,8 +1,8 @@
 //! A flow of executions on the calling thread: inputs as views, outputs written in place.
 use crate::ffi::{Call, Span, Tensor};
-use crate::model::{Shared, failed, no_memory};
+use crate::model::{Shared, failed, no_memory, no_scratch};
 use aegis_backend::{BackendError, DType, HostSession, Io, SegmentIndex, TensorBuf};
-use aegis_core::{Blame, Bytes, Fault, FaultCode, Usable};
+use aegis_core::Bytes;
 use std::sync::Arc;
 
 /// TVM's kernels use instructions that need this alignment. Tensors of [`TensorBuf`] have it; others are copied.
@@ -29,14 +29,9 @@ impl HostSession for TvmHostSession {
 
         let mut region = None;
         if let Some(claim) = claim {
-            region = Some(claim.region().ok_or_else(|| BackendError::Execution {
-                why: format!("the host has no memory for scratch of {}", script.scratch()),
-                fault: Fault {
-                    blame: Blame::Host,
-                    code: FaultCode::ExecutionFailed,
-                    usable: Usable::Session,
-                },
-            })?);
+            region = Some(
+                claim.region().ok_or_else(|| no_scratch(&format!("the host has no {}", script.scratch())))?,
+            );
         }
         let scratch = region.as_mut().map_or(&mut [][..], |region| region.bytes());
 

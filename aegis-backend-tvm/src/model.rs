@@ -1,7 +1,7 @@
 //! A loaded model: its code, its machine, and what a recorded run said about its memory.
 use crate::container::{self, Container};
 use crate::device::TvmDeviceSession;
-use crate::ffi::{Api, Call, Library, Recording, Source, Tensor, Times, Vm};
+use crate::ffi::{Api, Call, Library, Recording, Refused, Source, Tensor, Times, Unrecorded, Vm};
 use crate::host::TvmHostSession;
 use crate::manifest::{Constants, Device, Manifest};
 use crate::pool::Claim;
@@ -12,7 +12,7 @@ use aegis_backend::{
     Scratch, Session, TensorBuf, TensorFacts,
 };
 use aegis_core::{Blame, Bytes, Fault, FaultCode, Usable};
-use aegis_cuda::{Context, DeviceMemory, Stream, StreamPriority, Wait};
+use aegis_cuda::{Context, CudaError, DeviceMemory, Stream, StreamPriority, Wait};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -150,12 +150,18 @@ impl TvmModel {
         let weights = loaded.weights()?;
         let known = weights.checked_add(loaded.tensors()?);
         loaded.within(limits, known)?;
+        if let Some(context) = &loaded.context {
+            // TVM's own message would not tell this from a broken file.
+            let (free, total) = context.memory()?;
+            if weights > free {
+                return Err(CudaError::OutOfMemory { asked: weights, free, total }.into());
+            }
+        }
         let mut vm = loaded.machine(runtime.api)?;
         let stream =
             loaded.context.as_ref().map(|context| Stream::new(context, StreamPriority::Usual)).transpose()?;
-        let left =
-            limits.device_memory.zip(known).map(|(limit, known)| Bytes(limit.0.saturating_sub(known.0)));
-        let recording = loaded.record(runtime.api, &mut vm, stream.as_deref(), left)?;
+        let limit = limits.device_memory.zip(known);
+        let recording = loaded.record(runtime.api, &mut vm, stream.as_deref(), limit)?;
         let align = if loaded.context.is_some() { DEVICE_ALIGN } else { TensorBuf::ALIGN };
         let script = Script::plan(recording.events, &recording.outputs, align)
             .map_err(|why| loaded.malformed(&format!("its memory cannot be planned: {why}")))?;
@@ -255,40 +261,52 @@ impl Loaded<'_> {
         }
     }
 
-    /// Runs the program on zeros and notes what it asks for. On a device at most `left` is taken for that.
+    /// Runs the program on zeros and notes what it asks for. `limit` is the most that may be held on a device, and what is
+    /// held there already.
     fn record(
         &self,
         api: &'static Api,
         vm: &mut Vm,
         stream: Option<&Stream>,
-        left: Option<Bytes>,
+        limit: Option<(Bytes, Bytes)>,
     ) -> Result<Recording, BackendError> {
         let facts = &self.manifest;
-        let recorded = match (&self.context, stream) {
-            (Some(context), Some(stream)) => {
-                let source = Source::Device { context: Arc::clone(context), limit: left };
-                let mut inputs = Vec::new();
-                for tensor in &facts.inputs {
-                    let slice = DeviceMemory::alloc(context, tensor.bytes().unwrap_or_default())?;
-                    stream.fill(&slice, 0)?;
-                    inputs.push(Tensor::device(api, &slice, tensor).map_err(failed)?);
-                }
-                vm.record(&inputs, &facts.outputs, source, Some(stream))
+        let recorded = if let (Some(context), Some(stream)) = (&self.context, stream) {
+            let left = limit.map(|(limit, held)| Bytes(limit.0.saturating_sub(held.0)));
+            let source = Source::Device { context: Arc::clone(context), limit: left };
+            let mut inputs = Vec::new();
+            for tensor in &facts.inputs {
+                let slice = DeviceMemory::alloc(context, tensor.bytes().unwrap_or_default())?;
+                stream.fill(&slice, 0)?;
+                inputs.push(Tensor::device(api, &slice, tensor).map_err(failed)?);
             }
-            _ => {
-                let zeros = facts
-                    .inputs
-                    .iter()
-                    .map(|tensor| TensorBuf::for_facts(tensor).ok_or_else(|| no_memory("input", tensor)));
-                let zeros = zeros.collect::<Result<Vec<_>, _>>()?;
-                let inputs =
-                    zeros.iter().map(|zeros| Tensor::host(api, zeros.data(), zeros.dtype(), zeros.shape()));
-                let inputs = inputs.collect::<Result<Vec<_>, _>>().map_err(failed)?;
-                vm.record(&inputs, &facts.outputs, Source::Host, None)
+            vm.record(&inputs, &facts.outputs, source, Some(stream))
+        } else {
+            let zeroed = |tensor| TensorBuf::for_facts(tensor).ok_or_else(|| no_memory("input", tensor));
+            let zeros = facts.inputs.iter().map(zeroed).collect::<Result<Vec<_>, _>>()?;
+            let mut inputs = Vec::new();
+            for zeros in &zeros {
+                inputs.push(Tensor::host(api, zeros.data(), zeros.dtype(), zeros.shape()).map_err(failed)?);
             }
+            vm.record(&inputs, &facts.outputs, Source::Host, None)
         };
-        recorded.map_err(|why| self.malformed(&format!("its first run failed: {why}")))
+        recorded.map_err(|why| match why {
+            Unrecorded::Refused(Refused::OverLimit(asked)) => {
+                let (limit, held) = limit.unwrap_or_default();
+                let asked = Bytes(held.0.saturating_add(asked.0));
+                BackendError::OverLimit { path: self.path.to_path_buf(), asked, limit }
+            }
+            Unrecorded::Refused(Refused::Device(why)) => why.into(),
+            Unrecorded::Refused(why @ Refused::Host(_)) => no_scratch(&why.to_string()),
+            Unrecorded::Failed(why) => self.malformed(&format!("its first run failed: {why}")),
+        })
     }
+}
+
+/// The host has no memory for what a job needs besides its tensors.
+pub(crate) fn no_scratch(why: &str) -> BackendError {
+    let fault = Fault { blame: Blame::Host, code: FaultCode::ExecutionFailed, usable: Usable::Session };
+    BackendError::Execution { why: format!("no memory for the model's scratch: {why}"), fault }
 }
 
 /// The host has no memory for a tensor.

@@ -1,7 +1,7 @@
 //! What the probe answers where TVM is missing, half there, damaged, or played by a stand-in.
 #![cfg(unix)]
 use aegis_backend::BackendError;
-use aegis_backend_tvm::probe;
+use aegis_backend_tvm::{TvmBackend, probe};
 use std::path::Path;
 use std::process::Command;
 
@@ -27,9 +27,18 @@ fn tell() {
     }
 }
 
-fn told(environment: &[(&str, &Path)]) -> String {
+/// Likewise, for the backend.
+#[test]
+fn tell_start() {
+    match TvmBackend::find(None) {
+        Ok(backend) => println!("TOLD {}", backend.library().version),
+        Err(why) => println!("TOLD {why}"),
+    }
+}
+
+fn told(what: &str, environment: &[(&str, &Path)]) -> String {
     let output = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "tell", "--nocapture"])
+        .args(["--exact", what, "--nocapture"])
         .env_remove("TVM_LIBRARY_PATH")
         .env_remove("LD_LIBRARY_PATH")
         .envs(environment.iter().copied())
@@ -59,7 +68,7 @@ fn missing_half_there_damaged_and_whole() {
     let both = std::env::join_paths([one.path(), two.path()]).unwrap();
     let (ffi, runtime) = (one.path().join("libtvm_ffi.so"), two.path().join("libtvm_runtime.so"));
     let check = |environment: &[(&str, &Path)], says: &str| {
-        let told = told(environment);
+        let told = told("tell", environment);
         assert!(told.contains(says), "{environment:?}: {told}");
     };
 
@@ -77,4 +86,23 @@ fn missing_half_there_damaged_and_whole() {
     std::fs::copy(&ffi, two.path().join("libtvm_ffi.so")).unwrap();
     check(&[("PATH", one.path()), ("LD_LIBRARY_PATH", two.path())], "0.1.16 libtvm_runtime.so");
     check(&[("PATH", one.path())], "not among the packages of python3, and the loader says: libtvm_ffi.so: ");
+}
+
+/// What TVM's functions take is laid out by its version: with another one they are not called.
+#[test]
+fn a_version_that_was_not_tested_is_not_started() {
+    let folder = tempfile::tempdir().unwrap();
+    let (ffi, runtime) = (folder.path().join("libtvm_ffi.so"), folder.path().join("libtvm_runtime.so"));
+    build(&runtime, &[]);
+    for (cfg, says) in [
+        (
+            &["--cfg=newer"][..],
+            "has version 0.2.0 of TVM's FFI, and its layouts were tested in 0.1.16 only; `pip install",
+        ),
+        (&[], "does not start: TVM's libraries have no function TVMFFIFunctionGetGlobal"),
+    ] {
+        build(&ffi, cfg);
+        let told = told("tell_start", &[("TVM_LIBRARY_PATH", folder.path())]);
+        assert!(told.contains(says), "{told}");
+    }
 }

@@ -5,7 +5,9 @@
 //! dispatcher and recorder. `... -- memory SYSTEM.toml` loads the models three ways and asks the driver what is gone.
 //! Prints a table and one line of JSON for each model.
 use aegis_sched::dispatcher::{self, Executor, Law, Run};
-use aegisrt::backend::{Artifact, Binding, DeviceBinding, Limits, Model, Place, RuntimeBackend, Session};
+use aegisrt::backend::{
+    Artifact, Binding, DeviceBinding, Limits, Model, Place, RuntimeBackend, Session, fill_random,
+};
 use aegisrt::backends::Backends;
 use aegisrt::context::ExecutionContext;
 use aegisrt::core::{

@@ -5,6 +5,8 @@ use aegis_core::{DeviceKind, DeviceSpec};
 use aegis_cuda::{Context, CudaError, Stream, StreamPriority, Wait};
 use std::collections::BTreeMap;
 use std::fmt;
+#[cfg(any(feature = "ort", feature = "trt"))]
+use std::path::Path;
 use std::sync::Arc;
 
 /// Backends that were opened, by name, and the device that they work on; each is opened when it is first asked for.
@@ -115,31 +117,31 @@ fn open(
         "rten" => Ok(Box::new(aegis_backend_rten::RtenBackend::new())),
         #[cfg(feature = "ort")]
         "ort" => {
-            let path = device.ort_library.as_deref().map(std::path::Path::new);
-            Ok(Box::new(aegis_backend_ort::OrtBackend::find(path)?))
+            let path = device.ort_library.as_deref().map(Path::new);
+            let provider = match stream {
+                None => aegis_backend_ort::Provider::Cpu,
+                Some(stream) => aegis_backend_ort::Provider::Cuda {
+                    stream: Arc::clone(stream),
+                    cpu_fallback: device.cpu_fallback,
+                },
+            };
+            Ok(Box::new(aegis_backend_ort::OrtBackend::find(path)?.on(provider)?))
         }
         #[cfg(feature = "trt")]
         "trt" => {
-            Err(NoBackend::Refused(probed_only("trt", aegis_backend_trt::probe().map(|l| format!("{l:?}")))))
+            let path = device.trt_library.as_deref().map(Path::new);
+            let stream = stream.ok_or_else(|| NoBackend::NeedsDevice { name: name.to_owned() })?;
+            Ok(Box::new(aegis_backend_trt::TrtBackend::find(path, stream.context())?))
         }
         #[cfg(feature = "tvm")]
         "tvm" => {
-            Err(NoBackend::Refused(probed_only("tvm", aegis_backend_tvm::probe().map(|l| format!("{l:?}")))))
+            let backend = aegis_backend_tvm::TvmBackend::find(None)?;
+            Ok(Box::new(match stream {
+                None => backend,
+                Some(stream) => backend.on(Arc::clone(stream.context())),
+            }))
         }
         known if NAMES.contains(&known) => Err(NoBackend::NotBuilt { name: known.to_owned() }),
         _ => Err(NoBackend::Unknown { name: name.to_owned(), known: NAMES.to_vec() }),
-    }
-}
-
-/// The answer of a backend that can be found but cannot execute yet.
-#[cfg(any(feature = "trt", feature = "tvm"))]
-fn probed_only(backend: &'static str, probe: Result<String, BackendError>) -> BackendError {
-    match probe {
-        Err(error) => error,
-        Ok(found) => BackendError::Unavailable {
-            backend,
-            why: format!("its library is here ({found}), but executing through it is not built yet"),
-            remedy: "use `rten` or `ort`".to_owned(),
-        },
     }
 }

@@ -51,6 +51,8 @@ enum Command {
     Replay(ReplayArgs),
     /// Lists what a trace says
     Trace(TraceArgs),
+    /// Says that a TensorRT plan is the one that was built: only then is it loaded
+    Trust(TrustArgs),
     /// Shows what this machine can do, and what cannot be used on it and why
     Doctor,
 }
@@ -105,6 +107,12 @@ pub(crate) struct InspectArgs {
     pub backend: String,
     #[command(flatten)]
     pub device: DeviceArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TrustArgs {
+    /// The plan; its BLAKE3 digest is written beside it, as PLAN.blake3
+    pub plan: PathBuf,
 }
 
 #[derive(Debug, Args)]
@@ -347,6 +355,7 @@ pub fn main() -> u8 {
         Command::Explain(args) => command::explain::run(args, &output),
         Command::Replay(args) => command::replay::run(args, &output),
         Command::Trace(args) => command::trace::run(args, &output),
+        Command::Trust(args) => command::trust::run(args, &output),
         Command::Doctor => Ok(command::doctor::run(&output)),
     };
     result.unwrap_or_else(|error| output.error(&error))

@@ -59,6 +59,17 @@ pub enum Error {
     /// The models together need more memory than the device has.
     #[error("the models together do not fit `[device] memory`: {0}; raise it, or leave a model out")]
     Memory(aegis_memory::SystemError),
+    /// The power mode, the clocks or the machine itself changed while models were measured or ran.
+    #[error(
+        "the machine changed meanwhile: it was `{before}` and is `{now}`; what was measured and admitted before does not \
+         hold now: run it again, and the models are profiled and admitted anew"
+    )]
+    HostChanged {
+        /// What it was.
+        before: String,
+        /// What it is.
+        now: String,
+    },
     /// The system is not admitted.
     #[error("{}", sentences(.verdict, .set))]
     NotAdmitted {
@@ -105,6 +116,7 @@ impl Error {
             | Self::Device(_)
             | Self::Backend { .. }
             | Self::Trace(_)
+            | Self::HostChanged { .. }
             | Self::Defect(_)
             | Self::Write { .. } => 1,
         }
@@ -122,6 +134,7 @@ impl Error {
             Self::NoWcet { .. } => "no_wcet",
             Self::BudgetTooSmall { .. } => "budget_too_small",
             Self::Memory(_) => "out_of_memory",
+            Self::HostChanged { .. } => "host_changed",
             Self::NotAdmitted { .. } => "not_admitted",
             Self::Trace(_) => "trace",
             Self::Defect(_) => "defect",

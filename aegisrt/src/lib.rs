@@ -14,6 +14,7 @@ mod diagnostic;
 mod error;
 pub mod execute;
 pub mod heap;
+mod host;
 pub mod load;
 pub mod measure;
 pub mod memory;

@@ -1,7 +1,7 @@
 //! Profiling: executions of every model, measured one at a time and in turn, as the scheduler will run them.
 use crate::backends::Backends;
 use crate::load::{self, Loaded};
-use crate::profiles::{Condition, Profiles, Stored, host};
+use crate::profiles::{Condition, Profiles, Stored, host, same_host};
 use crate::{Error, SystemFile};
 use aegis_core::{Clock, MonotonicClock, Nanos, Rng, TaskSpec};
 use aegis_sched::profile::{Certificate, samples_needed};
@@ -182,7 +182,8 @@ pub fn wcets(
 /// Measures all models and stores the samples beside the system file.
 ///
 /// # Errors
-/// [`Error::Context`] if an execution fails, [`Error::Write`] if the samples cannot be stored.
+/// [`Error::Context`] if an execution fails, [`Error::HostChanged`] if the conditions did not last, [`Error::Write`] if the
+/// samples cannot be stored.
 pub fn refresh(
     file: &SystemFile,
     stored: &mut Profiles,
@@ -193,6 +194,7 @@ pub fn refresh(
 ) -> Result<(), Error> {
     progress(Progress::Begins { runs: runs(file)?, models: loaded.len() });
     let fresh = measure(file, loaded, conditions, seed, |done, of| progress(Progress::Done { done, of }))?;
+    conditions.iter().try_for_each(|condition| same_host(&condition.host))?;
     stored
         .keep(&file.path, fresh)
         .map_err(|source| Error::Write { path: Profiles::path(&file.path), source })?;

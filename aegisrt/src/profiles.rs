@@ -1,4 +1,5 @@
 //! Measured WCETs: taking them under the conditions of operation, and keeping them beside the system file.
+use crate::Error;
 use aegis_core::Nanos;
 use aegis_sched::profile::{Certificate, Refusal};
 use serde::{Deserialize, Serialize};
@@ -13,7 +14,7 @@ pub struct Condition {
     pub runtime: String,
     /// Threads that one job may use; `None` is the runtime's choice.
     pub threads: Option<u32>,
-    /// Processor, number of cores and operating system.
+    /// Processor, operating system, power mode and clocks: see [`host`].
     pub host: String,
     /// The device that executed, where it is not the host; and how threads waited for it.
     #[serde(default)]
@@ -96,18 +97,66 @@ impl Profiles {
     }
 }
 
-/// The machine, as far as execution times depend on it and it can be read without privileges.
+/// The machine, as far as execution times depend on it and it can be read without privileges: its processor, and the clocks
+/// that its power mode and its governors allow.
 #[must_use]
 pub fn host() -> String {
-    let cpu = std::fs::read_to_string("/proc/cpuinfo").ok().and_then(|text| {
-        let line = text.lines().find(|l| l.starts_with("model name") || l.starts_with("Model"))?;
-        Some(line.split_once(':')?.1.trim().to_owned())
-    });
-    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    format!(
-        "{} ({cores} cores), {} {}",
-        cpu.as_deref().unwrap_or("unknown processor"),
-        std::env::consts::OS,
-        std::env::consts::ARCH
-    )
+    crate::host::describe(Path::new("/"))
+}
+
+/// Whether the machine is still the one that [`host`] described.
+///
+/// # Errors
+/// [`Error::HostChanged`] if it is not: what was measured before says nothing of it now.
+pub fn same_host(before: &str) -> Result<(), Error> {
+    same(before, host())
+}
+
+fn same(before: &str, now: String) -> Result<(), Error> {
+    if before == now { Ok(()) } else { Err(Error::HostChanged { before: before.to_owned(), now }) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Condition, Profiles, Stored, same};
+
+    fn condition(host: &str) -> Condition {
+        let text = |text: &str| text.to_owned();
+        Condition {
+            model: text("m"),
+            runtime: text("r"),
+            threads: None,
+            device: None,
+            host: text(host),
+            device: None,
+            neighbours: text("n"),
+            optimised: true,
+        }
+    }
+
+    #[test]
+    fn a_change_of_power_mode_invalidates_profiles() {
+        let (before, after) = ("CPU, power mode 0 (MAXN)", "CPU, power mode 2 (15W)");
+        let profile = Stored {
+            task: "a".to_owned(),
+            measured_unix_s: 0,
+            condition: condition(before),
+            samples_ns: vec![1],
+        };
+        let stored = Profiles { schema_version: 1, profiles: vec![profile] };
+        assert!(stored.matching("a", &condition(before)).is_some());
+        assert!(stored.matching("a", &condition(after)).is_none());
+    }
+
+    #[test]
+    fn a_machine_that_changed_is_an_error_that_says_how() {
+        assert!(same("CPU, power mode 0 (MAXN)", "CPU, power mode 0 (MAXN)".to_owned()).is_ok());
+        let error = same("CPU, power mode 0 (MAXN)", "CPU, power mode 2 (15W)".to_owned()).unwrap_err();
+        assert_eq!((error.exit_code(), error.code()), (1, "host_changed"));
+        assert_eq!(
+            error.to_string(),
+            "the machine changed meanwhile: it was `CPU, power mode 0 (MAXN)` and is `CPU, power mode 2 (15W)`; what was \
+             measured and admitted before does not hold now: run it again, and the models are profiled and admitted anew"
+        );
+    }
 }

@@ -4,6 +4,7 @@ use crate::execute::{Grounds, RunOptions, execute, record_rejection};
 use crate::load::load;
 use crate::measure::{Wcet, wcets};
 use crate::memory::{MemoryPlan, plan_memory};
+use crate::profiles::{host, same_host};
 use crate::report::Report;
 use crate::{Error, SystemFile};
 use aegis_backend::RuntimeBackend;
@@ -134,7 +135,8 @@ impl Runtime {
     /// Does the whole job.
     ///
     /// # Errors
-    /// [`Error`]; a system that is not admitted is not run ([`Error::NotAdmitted`] carries the verdict).
+    /// [`Error`]; a system that is not admitted is not run ([`Error::NotAdmitted`] carries the verdict). If the power mode or
+    /// the clocks changed under the run, that is [`Error::HostChanged`], and the trace is there.
     pub fn run(mut self) -> Result<Finished, Error> {
         let file = match self.system.take() {
             Some(SystemSource::File(file)) => *file,
@@ -142,6 +144,7 @@ impl Runtime {
             None => return Err(Error::Argument("no system given; call `system(path)` first".to_owned())),
         };
         let file = file.on(self.device);
+        let host = host();
         let mut loaded = load(&file, &mut self.backends, self.seed)?;
         let wcets = wcets(&file, &mut self.backends, Some(&mut loaded), self.seed, &mut |_| {})?;
         let set = task_set(&file, &wcets)?;
@@ -158,6 +161,7 @@ impl Runtime {
         execute(&file, loaded, &grounds, &options)?;
         let trace = Trace::open(&trace_path)?;
         let report = Report::of(&trace);
+        same_host(&host)?;
         Ok(Finished { set, wcets, verdict, plan, trace, trace_path, report })
     }
 }

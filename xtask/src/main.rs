@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod ci;
+mod jetson;
 mod layers;
 mod licences;
 mod readme;
@@ -18,6 +19,8 @@ cargo xtask <task>
   layers   which crate may use which; prints the table
   tidy     first lines, unsafe code's addresses, paths in documents, licences of dependencies, marks of unfinished work
   readme   runs the commands of README.md that are marked `sh run`
+  jetson   packages for Jetson: [--jetpack 5|6|7] [--features LIST]; --test runs the pure crates' tests emulated,
+           --table prints what the JetPacks bring
   help     this text
 ";
 
@@ -35,6 +38,7 @@ fn main() -> ExitCode {
         }
         ["tidy"] => tidy::check(&root),
         ["readme"] => readme::check(&root),
+        ["jetson", rest @ ..] => jetson::run(&root, rest),
         ["help" | "--help" | "-h"] => {
             print!("{HELP}");
             return ExitCode::SUCCESS;

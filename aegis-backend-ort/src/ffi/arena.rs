@@ -87,6 +87,23 @@ mod tests {
     }
 
     #[test]
+    fn an_arena_of_the_host_counts_and_what_is_no_arena_says_so() {
+        use aegis_backend::conformance::onnx;
+        use ort::memory::{AllocationDevice, AllocatorType, MemoryType};
+        let Some(runtime) = crate::process::for_tests() else { return };
+        let session =
+            Session::builder(&runtime.environment).unwrap().commit_from_memory(&onnx::dense()).unwrap();
+        let place = |kind| MemoryInfo::new(AllocationDevice::CPU, 0, kind, MemoryType::Default).unwrap();
+        let held = stats(&session, place(AllocatorType::Arena)).unwrap();
+        assert!(held.in_use <= held.total && held.max_in_use >= held.in_use, "{held:?}");
+        assert_eq!(held.limit, None);
+        let elsewhere = MemoryInfo::new(AllocationDevice::CUDA, 0, AllocatorType::Arena, MemoryType::Default);
+        let error = stats(&session, elsewhere.unwrap()).unwrap_err();
+        assert!(!error.is_empty());
+        println!("{error}");
+    }
+
+    #[test]
     fn numbers_are_read_and_what_is_missing_is_named() {
         let all =
             [("InUse", "4112"), ("MaxInUse", "8224"), ("TotalAllocated", "1052688"), ("Limit", "2097152")];

@@ -1,13 +1,13 @@
 //! A deserialised plan: its runtime, allocator and engine, and what the engine tells of its tensors.
 use super::budget::{Budget, Refusal};
-use super::library::Library;
+use super::library::{self, Library};
 use super::shim::{Extents, Raw, Tensor};
 use super::voice;
 use aegis_core::Bytes;
 use aegis_cuda::{Context, CudaError};
 use std::ffi::{CStr, CString, c_char};
 use std::ptr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// An engine with a runtime and an allocator of its own, so that its memory is counted by itself.
 pub(crate) struct Engine {
@@ -16,14 +16,17 @@ pub(crate) struct Engine {
     budget: Arc<Budget>,
     allocator: Raw,
     runtime: Raw,
-    pub(super) engine: Raw,
+    pub(super) raw: Raw,
+    /// Execution contexts are made and freed one at a time.
+    contexts: Mutex<()>,
 }
 
 // SAFETY: nothing here belongs to a thread: TensorRT finds the device by the calling thread's current context, which
 // every call sets first (`enter`).
 unsafe impl Send for Engine {}
-// SAFETY: what is reachable through `&Engine` only reads the engine or makes execution contexts, which TensorRT documents
-// as safe from several threads; the budget has its own lock.
+// SAFETY: what is reachable through `&Engine` reads what does not change once the engine is there, or makes and frees
+// execution contexts, one at a time (`contexts`); the budget has its own lock. That contexts of one engine execute at the
+// same time is what TensorRT has them for.
 unsafe impl Sync for Engine {}
 
 /// Why a plan was not loaded.
@@ -33,7 +36,9 @@ pub(crate) enum NotLoaded {
     Device(CudaError),
     /// It did not get the memory that it asked for.
     Memory(Refusal),
-    /// TensorRT refused, in its words.
+    /// TensorRT does not work here any more, in its words.
+    NoRuntime(String),
+    /// TensorRT refused the plan, in its words.
     Refused(String),
 }
 
@@ -46,14 +51,21 @@ pub(crate) struct Port {
     pub(crate) is_input: bool,
     /// `nvinfer1::DataType`.
     pub(crate) dtype: i32,
-    /// Whether it must be in the host's memory.
-    pub(crate) on_host: bool,
-    /// Whether its values decide shapes.
-    pub(crate) is_shape: bool,
-    /// Whether it is row-major without padding.
-    pub(crate) linear: bool,
+    /// Where and how its elements lie.
+    pub(crate) layout: Layout,
     /// Extents, -1 where open; `None` when even their number is open.
     pub(crate) shape: Option<Vec<i64>>,
+}
+
+/// Where and how a tensor's elements lie.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Layout {
+    /// On the device, row-major without padding.
+    Linear,
+    /// On the device in another order, or padded.
+    Other,
+    /// On the host, or on the device with a copy there: its values decide shapes.
+    Shapes,
 }
 
 impl Engine {
@@ -75,23 +87,24 @@ impl Engine {
             budget,
             allocator: null,
             runtime: null,
-            engine: null,
+            raw: null,
+            contexts: Mutex::default(),
         };
         let shim = library.shim;
         let voice = library.voice as Raw;
         // SAFETY: the hooks use `loaded.budget`, which `drop` gives up after the allocator.
         loaded.allocator = unsafe { (shim.allocator_new)(loaded.budget.hooks()) };
         if loaded.allocator.is_null() {
-            return Err(NotLoaded::Refused("there is no memory for an allocator".to_owned()));
+            return Err(NotLoaded::NoRuntime("there is no memory for an allocator".to_owned()));
         }
-        loaded.runtime = library.runtime().map_err(NotLoaded::Refused)?;
+        loaded.runtime = library.runtime().map_err(NotLoaded::NoRuntime)?;
         // SAFETY: all three are alive; the allocator outlives the runtime (`drop`), the voice is never freed.
         unsafe { (shim.runtime_use)(loaded.runtime, voice, loaded.allocator) };
         // SAFETY: `plan` is valid for its length during the call, after which TensorRT no longer needs it.
         let (engine, said) = voice::hear(|| unsafe {
             (shim.engine_new)(loaded.runtime, plan.as_ptr(), plan.len() as u64, voice)
         });
-        loaded.engine = engine;
+        loaded.raw = engine;
         if let Some(refusal) = loaded.budget.refused() {
             return Err(NotLoaded::Memory(refusal));
         }
@@ -111,6 +124,11 @@ impl Engine {
         self.context.make_current().map(|()| &self.context)
     }
 
+    /// Held while an execution context is made or freed.
+    pub(super) fn contexts(&self) -> MutexGuard<'_, ()> {
+        self.contexts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Device memory that TensorRT holds for it and its execution contexts.
     pub(crate) fn held(&self) -> Bytes {
         self.budget.used()
@@ -124,19 +142,19 @@ impl Engine {
     /// Device memory that one execution needs; `None` if TensorRT gives a negative size.
     pub(crate) fn scratch(&self) -> Option<Bytes> {
         // SAFETY: the engine is alive.
-        u64::try_from(unsafe { (self.library.shim.engine_scratch)(self.engine) }).ok().map(Bytes)
+        u64::try_from(unsafe { (self.library.shim.engine_scratch)(self.raw) }).ok().map(Bytes)
     }
 
     /// Streams that it uses besides the one it is given.
     pub(crate) fn aux_streams(&self) -> u32 {
         // SAFETY: the engine is alive.
-        u32::try_from(unsafe { (self.library.shim.engine_aux_streams)(self.engine) }).unwrap_or(0)
+        u32::try_from(unsafe { (self.library.shim.engine_aux_streams)(self.raw) }).unwrap_or(0)
     }
 
     /// Its inputs and outputs, in the engine's order; `None` if it does not tell one that it has.
     pub(crate) fn ports(&self) -> Option<Vec<Port>> {
         // SAFETY: the engine is alive.
-        let count = unsafe { (self.library.shim.engine_tensors)(self.engine) };
+        let count = unsafe { (self.library.shim.engine_tensors)(self.raw) };
         (0..count).map(|index| self.port(index)).collect()
     }
 
@@ -152,7 +170,7 @@ impl Engine {
             extents: [0; 8],
         };
         // SAFETY: the engine is alive, `told` is a valid place for one tensor, and the index is below the count.
-        if !unsafe { (self.library.shim.engine_tensor)(self.engine, index, &raw mut told) } {
+        if !unsafe { (self.library.shim.engine_tensor)(self.raw, index, &raw mut told) } {
             return None;
         }
         // SAFETY: the shim answers `true` only with a name, a C string that lives as long as the engine.
@@ -161,9 +179,11 @@ impl Engine {
             name,
             is_input: told.is_input != 0,
             dtype: told.dtype,
-            on_host: told.on_host != 0,
-            is_shape: told.is_shape != 0,
-            linear: told.linear != 0,
+            layout: match told {
+                Tensor { on_host: 0, is_shape: 0, linear: 0, .. } => Layout::Other,
+                Tensor { on_host: 0, is_shape: 0, .. } => Layout::Linear,
+                _ => Layout::Shapes,
+            },
             shape: shape(told.rank, &told.extents),
         })
     }
@@ -173,7 +193,7 @@ impl Engine {
         let ask = |question: unsafe extern "C" fn(Raw, *const c_char, *mut Extents) -> i32| {
             let mut extents = [0; 8];
             // SAFETY: the engine is alive, `extents` has the room that the shim fills, the name is a C string.
-            let rank = unsafe { question(self.engine, input.as_ptr(), &raw mut extents) };
+            let rank = unsafe { question(self.raw, input.as_ptr(), &raw mut extents) };
             shape(rank, &extents)
         };
         Some((ask(self.library.shim.engine_least)?, ask(self.library.shim.engine_greatest)?))
@@ -191,11 +211,12 @@ impl Drop for Engine {
     fn drop(&mut self) {
         let _ = self.enter();
         let shim = self.library.shim;
-        if !self.engine.is_null() {
+        if !self.raw.is_null() {
             // SAFETY: made by `load`, freed once; no execution context is left, as each keeps this value alive.
-            unsafe { (shim.engine_free)(self.engine) };
+            unsafe { (shim.engine_free)(self.raw) };
         }
         if !self.runtime.is_null() {
+            let _one = library::runtimes();
             // SAFETY: made by `load`, freed once, after its only engine.
             unsafe { (shim.runtime_free)(self.runtime) };
         }

@@ -30,9 +30,12 @@ impl Flow {
         engine.enter().map_err(NotLoaded::Device)?;
         let shim = engine.library().shim;
         let voice = engine.library().voice as Raw;
+        let one = engine.contexts();
+        engine.refused(); // of an execution that wanted memory, and has failed for it
         // SAFETY: the engine is alive, and this value keeps it so; the voice is never freed.
-        let (context, said) = voice::hear(|| unsafe { (shim.context_new)(engine.engine, voice) });
+        let (context, said) = voice::hear(|| unsafe { (shim.context_new)(engine.raw, voice) });
         let refused = engine.refused();
+        drop(one);
         if context.is_null() {
             return Err(refused.map_or_else(|| NotLoaded::Refused(said.to_string()), NotLoaded::Memory));
         }
@@ -59,10 +62,7 @@ impl Flow {
             let (done, lines) = voice::hear(set);
             stream.synchronize().map_err(said)?;
             if !done {
-                return Err(format!(
-                    "TensorRT allows no second session of a plan with open shapes: {}",
-                    lines
-                ));
+                return Err(format!("TensorRT allows no second session of a plan with open shapes: {lines}"));
             }
         }
         for (name, extents) in inputs {
@@ -168,6 +168,7 @@ impl Drop for Flow {
             return;
         }
         let _ = self.engine.enter();
+        let _one = self.engine.contexts();
         // SAFETY: made by `new`, freed once, with nothing on its way to the device; the engine outlives it.
         unsafe { (self.engine.library().shim.context_free)(self.context) };
     }

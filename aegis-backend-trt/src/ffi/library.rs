@@ -4,6 +4,7 @@ use super::voice;
 use crate::TrtVersion;
 use std::error::Error;
 use std::ffi::OsStr;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Why a library does not answer.
 #[derive(Debug, PartialEq, Eq)]
@@ -48,6 +49,13 @@ impl Opened {
     }
 }
 
+/// Held while a runtime is made or freed: TensorRT has a global logger that the first one sets, and does not say that
+/// several threads may.
+pub(super) fn runtimes() -> MutexGuard<'static, ()> {
+    static ONE: Mutex<()> = Mutex::new(());
+    ONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// A library that can make runtimes, with the shim and the voice for it.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Library {
@@ -84,6 +92,7 @@ impl Library {
         let voice = voice::of(shim).ok_or("there is no memory for a logger")? as usize;
         let library = Self { shim, voice, create, version };
         let runtime = library.runtime()?;
+        let _one = runtimes();
         // SAFETY: made in the line above and used by nobody.
         unsafe { (shim.runtime_free)(runtime) };
         Ok(library)
@@ -94,6 +103,7 @@ impl Library {
     /// # Errors
     /// What TensorRT said. An error line refuses the runtime also when there is a pointer, and nobody touches that.
     pub(super) fn runtime(&self) -> Result<Raw, String> {
+        let _one = runtimes();
         // SAFETY: `create` is the library's, which stays loaded, and `shim` was chosen for its version (`start`); the
         // voice is never freed.
         let (runtime, said) =

@@ -226,8 +226,10 @@ fn opening_again_takes_no_device_memory() {
         let mut session = open();
         run(&mut *session);
         assert_eq!(found.free(), before, "an open session");
-        // Dropped in flight.
+        // Dropped in flight, it waits: its memory is the caller's again.
         session.enqueue(0).unwrap();
+        drop(session);
+        assert!(stream.is_done().unwrap());
     }
     assert_eq!(found.free(), before, "a closed session");
 }

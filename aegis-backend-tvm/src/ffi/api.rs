@@ -1,5 +1,5 @@
 //! The functions of TVM's two libraries, values that give themselves back, and errors as text.
-use super::abi::{Any, ByteArray, DlManagedTensor, DlTensor, ErrorCell, Handle, Object, index};
+use super::abi::{Any, ByteArray, DlManagedTensor, DlTensor, DlType, ErrorCell, Handle, Object, index};
 use libloading::os::unix::{Library, RTLD_GLOBAL, RTLD_NOW};
 use std::error::Error;
 use std::ffi::{CStr, CString, c_char, c_void};
@@ -39,6 +39,7 @@ pub(crate) struct Api {
     take_error: unsafe extern "C" fn(*mut Handle),
     raise: unsafe extern "C" fn(*const c_char, *const c_char),
     release: unsafe extern "C" fn(Handle) -> i32,
+    parse_type: unsafe extern "C" fn(*const ByteArray, *mut DlType) -> i32,
     pub(super) tensor_of: unsafe extern "C" fn(*mut DlManagedTensor, i32, i32, *mut Handle) -> i32,
     pub(super) view_of: unsafe extern "C" fn(Handle, *const DlTensor, *mut Handle) -> i32,
     pub(super) set_stream: unsafe extern "C" fn(i32, i32, *mut c_void, *mut *mut c_void) -> i32,
@@ -96,6 +97,7 @@ impl Libraries {
             take_error: function!(ffi, "TVMFFIErrorMoveFromRaised"),
             raise: function!(ffi, "TVMFFIErrorSetRaisedFromCStr"),
             release: function!(ffi, "TVMFFIObjectDecRef"),
+            parse_type: function!(ffi, "TVMFFIDataTypeFromString"),
             tensor_of: function!(ffi, "TVMFFITensorFromDLPack"),
             view_of: function!(ffi, "TVMFFITensorCreateUnsafeView"),
             set_stream: function!(ffi, "TVMFFIEnvSetStream"),
@@ -105,6 +107,9 @@ impl Libraries {
         };
         let api = Box::leak(Box::new(api));
         super::requests::answer(api)?;
+        // The first error of a process takes TVM up to a second, in which it reads the debug information of every library
+        // for a backtrace. Here it delays a load and not a job.
+        let _ = api.call(&api.global("ffi.ModuleGetFunction")?, &[]);
         Ok(api)
     }
 }
@@ -183,6 +188,27 @@ impl Api {
             Ok(found)
         } else {
             Err(format!("the module has no function {}", name.to_string_lossy()))
+        }
+    }
+
+    /// The element type that an argument is, or names: while a program is observed, TVM passes names.
+    pub(super) fn element(&self, argument: &Any) -> Option<DlType> {
+        match argument.index {
+            index::DATA_TYPE => Some(DlType::from_any(argument.value)),
+            index::C_STRING => {
+                // SAFETY: by its type index a C string, alive during the call that it is an argument of.
+                let text = unsafe { CStr::from_ptr(argument.value as *const c_char) };
+                let text = ByteArray { data: text.as_ptr().cast(), size: text.count_bytes() };
+                let mut element = DlType { code: 0, bits: 0, lanes: 0 };
+                // SAFETY: both are valid for the call.
+                let status = unsafe { (self.parse_type)(&raw const text, &raw mut element) };
+                if status == 0 {
+                    return Some(element);
+                }
+                self.error(); // taken, so that it is not another's
+                None
+            }
+            _ => None,
         }
     }
 

@@ -10,9 +10,10 @@ use super::tensor::tensor;
 use crate::script::{Cursor, Event, Place};
 use aegis_backend::{DType, TensorBuf};
 use aegis_core::Bytes;
-use aegis_cuda::{Context, DeviceMemory, DeviceSlice};
+use aegis_cuda::{Context, CudaError, DeviceMemory, DeviceSlice};
 use std::cell::RefCell;
 use std::ffi::{CStr, c_void};
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -50,11 +51,38 @@ impl Block {
     }
 }
 
+/// Why there is no memory for a recorded run.
+#[derive(Debug)]
+pub(crate) enum Refused {
+    /// So much would have been held, more than the limit.
+    OverLimit(Bytes),
+    /// The device has not enough, or fails.
+    Device(CudaError),
+    /// The host has not so much.
+    Host(Bytes),
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::OverLimit(asked) => write!(f, "it would hold {asked}, more than its limit"),
+            Self::Device(why) => why.fmt(f),
+            Self::Host(bytes) => write!(f, "the host has no {bytes}"),
+        }
+    }
+}
+
 /// What answers requests.
 #[derive(Debug)]
 pub(super) enum Memory {
     /// Each take gets memory of its own.
-    Recorded { source: Source, events: Vec<Event>, blocks: Vec<Block> },
+    Recorded {
+        source: Source,
+        events: Vec<Event>,
+        blocks: Vec<Block>,
+        /// Why a take was refused, if one was.
+        refused: Option<Refused>,
+    },
     /// Each take gets the place that the plan gives it: address and length of the scratch, and of each output.
     Planned { cursor: Cursor, scratch: (u64, u64), outputs: Vec<(u64, u64)> },
 }
@@ -63,8 +91,8 @@ impl Memory {
     /// The number and the address of a take.
     fn take(&mut self, bytes: u64) -> Result<(usize, u64), String> {
         match self {
-            Self::Recorded { source, events, blocks } => {
-                let block = source.block(bytes, blocks)?;
+            Self::Recorded { source, events, blocks, refused } => {
+                let block = source.block(bytes, blocks).map_err(|why| refused.insert(why).to_string())?;
                 let answer = (blocks.len(), block.address());
                 blocks.push(block);
                 events.push(Event::Take(bytes));
@@ -96,21 +124,19 @@ impl Memory {
 }
 
 impl Source {
-    fn block(&self, bytes: u64, held: &[Block]) -> Result<Block, String> {
+    fn block(&self, bytes: u64, held: &[Block]) -> Result<Block, Refused> {
         match self {
             Self::Host => {
                 let buffer = TensorBuf::zeroed(DType::U8, &[bytes]);
-                Ok(Block::Host(buffer.ok_or_else(|| format!("the host has no {bytes} B"))?))
+                Ok(Block::Host(buffer.ok_or(Refused::Host(Bytes(bytes)))?))
             }
             Self::Device { context, limit } => {
                 let held: u64 = held.iter().map(Block::bytes).sum();
-                if let Some(limit) = limit
-                    && held.checked_add(bytes).is_none_or(|all| all > limit.0)
-                {
-                    return Err(format!("{bytes} B beside {held} B are more than {limit}"));
+                let asked = Bytes(held.saturating_add(bytes));
+                if limit.is_some_and(|limit| asked > limit) {
+                    return Err(Refused::OverLimit(asked));
                 }
-                let slice = DeviceMemory::alloc(context, Bytes(bytes)).map_err(|why| why.to_string())?;
-                Ok(Block::Device(slice))
+                Ok(Block::Device(DeviceMemory::alloc(context, Bytes(bytes)).map_err(Refused::Device)?))
             }
         }
     }
@@ -211,24 +237,22 @@ fn released(ticket: &Ticket) {
 const FAILED: i32 = -1;
 
 /// `vm.builtin.alloc_storage(vm, shape, index of the device, element type, scope)`. Our storage is a tensor of bytes.
+// SAFETY: called by TVM alone, with the arguments that its interface names.
 unsafe extern "C" fn on_storage(_: Handle, arguments: *const Any, count: i32, result: *mut Any) -> i32 {
     let Some(originals) = ORIGINALS.get() else { return FAILED };
     // SAFETY: TVM passes `count` arguments, valid for the call.
     let given = unsafe { std::slice::from_raw_parts(arguments, usize::try_from(count).unwrap_or(0)) };
     let (mut run, mut device) = (0, DlDevice::HOST);
     let bytes = match given {
-        [_, shape, place, dtype, ..] if shape.index == index::SHAPE && dtype.index == index::DATA_TYPE => {
+        [_, shape, place, dtype, ..] if shape.index == index::SHAPE => {
             // The first of a virtual machine's devices is the one that its operators run on; -1 is the host.
             let place = if place.index == index::INT { place.value.cast_signed() } else { i64::MAX };
             let active = with_active(|active| (run, device) = (active.run, active.device));
-            active.filter(|()| place == 0 || (place == -1 && device == DlDevice::HOST)).map(|()| {
-                // SAFETY: a shape object, by its type index, owns that many extents.
-                let extents = unsafe {
-                    let cell = &(*shape.handle().cast::<Object<ShapeCell>>()).cell;
-                    if cell.size == 0 { &[][..] } else { std::slice::from_raw_parts(cell.data, cell.size) }
-                };
-                let start = DlType::from_any(dtype.value).size();
-                extents.iter().try_fold(start, |n, extent| n.checked_mul(u64::try_from(*extent).ok()?))
+            let ours = active.is_some() && (place == 0 || (place == -1 && device == DlDevice::HOST));
+            originals.api.element(dtype).filter(|_| ours).map(|element| {
+                extents_of(shape)
+                    .iter()
+                    .try_fold(element.size(), |n, extent| n.checked_mul(u64::try_from(*extent).ok()?))
             })
         }
         _ => None,
@@ -250,6 +274,7 @@ unsafe extern "C" fn on_storage(_: Handle, arguments: *const Any, count: i32, re
 }
 
 /// `vm.builtin.alloc_tensor(storage, offset, shape, element type[, scope])`.
+// SAFETY: called by TVM alone, with the arguments that its interface names.
 unsafe extern "C" fn on_tensor(_: Handle, arguments: *const Any, count: i32, result: *mut Any) -> i32 {
     let Some(originals) = ORIGINALS.get() else { return FAILED };
     // SAFETY: TVM passes `count` arguments, valid for the call.
@@ -259,19 +284,29 @@ unsafe extern "C" fn on_tensor(_: Handle, arguments: *const Any, count: i32, res
         // SAFETY: a storage that is not ours goes on to who made it.
         return unsafe { (originals.api.call)(originals.tensor.any.handle(), arguments, count, result) };
     }
-    // SAFETY: by their type indices a tensor object and a shape object, alive during the call.
-    let (from, cell) = unsafe {
-        (
-            &(*storage.handle().cast::<Object<DlTensor>>()).cell,
-            &(*shape.handle().cast::<Object<ShapeCell>>()).cell,
-        )
+    // SAFETY: by its type index a tensor object, alive during the call.
+    let from = unsafe { &(*storage.handle().cast::<Object<DlTensor>>()).cell };
+    let made = match originals.api.element(dtype) {
+        Some(element) => {
+            view(originals.api, storage.handle(), from, offset.value, extents_of(shape), element)
+        }
+        None => Err(format!("a tensor's type is a value of TVM's type {}", dtype.index)),
     };
-    // SAFETY: the shape object owns that many extents.
-    let extents =
-        if cell.size == 0 { &[][..] } else { unsafe { std::slice::from_raw_parts(cell.data, cell.size) } };
-    let made =
-        view(originals.api, storage.handle(), from, offset.value, extents, DlType::from_any(dtype.value));
     answer_with(originals.api, made, result)
+}
+
+/// The extents of an argument that is a shape, during the call.
+fn extents_of(shape: &Any) -> &[i64] {
+    if shape.index != index::SHAPE {
+        return &[];
+    }
+    // SAFETY: by its type index a shape object, which the caller of the function that this is an argument of keeps alive.
+    let cell = unsafe { &(*shape.handle().cast::<Object<ShapeCell>>()).cell };
+    if cell.size == 0 {
+        return &[];
+    }
+    // SAFETY: the object owns that many extents.
+    unsafe { std::slice::from_raw_parts(cell.data, cell.size) }
 }
 
 /// A tensor that lies in a storage of ours, which it keeps alive.
@@ -283,7 +318,10 @@ fn view(
     extents: &[i64],
     dtype: DlType,
 ) -> Result<Value, String> {
-    // SAFETY: our storages have one extent (`on_storage`), their length in bytes.
+    if from.dimensions != 1 {
+        return Err(format!("a storage has {} dimensions", from.dimensions));
+    }
+    // SAFETY: one extent (checked above), which is a storage's length in bytes (`on_storage`).
     let length = unsafe { *from.shape }.cast_unsigned();
     let bytes = extents
         .iter()
@@ -326,6 +364,7 @@ fn answer_with(api: &Api, made: Result<Value, String>, result: *mut Any) -> i32 
 }
 
 /// `TVMBackendAllocWorkspace`.
+// SAFETY: called by TVM alone, with the arguments that its interface names.
 unsafe extern "C" fn on_alloc_workspace(
     kind: i32,
     ordinal: i32,
@@ -352,6 +391,7 @@ unsafe extern "C" fn on_alloc_workspace(
 }
 
 /// `TVMBackendFreeWorkspace`.
+// SAFETY: called by TVM alone, with the arguments that its interface names.
 unsafe extern "C" fn on_free_workspace(kind: i32, ordinal: i32, memory: *mut c_void) -> i32 {
     let Some(originals) = ORIGINALS.get() else { return FAILED };
     let ours = with_active(|active| {
@@ -364,5 +404,52 @@ unsafe extern "C" fn on_free_workspace(kind: i32, ordinal: i32, memory: *mut c_v
         Some(()) => 0,
         // SAFETY: what is not ours goes back to who gave it.
         None => unsafe { (originals.api.free_workspace)(kind, ordinal, memory) },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Memory, Refused, Source};
+    use crate::script::{Cursor, Event, Script};
+    use aegis_core::Bytes;
+    use std::sync::Arc;
+
+    fn planned(scratch: (u64, u64), outputs: Vec<(u64, u64)>) -> Memory {
+        let events = vec![Event::Take(64), Event::Take(32), Event::Take(64)];
+        let script = Script::plan(events, &[Some(1)], Bytes(64)).unwrap();
+        Memory::Planned { cursor: Cursor::new(Arc::new(script)), scratch, outputs }
+    }
+
+    #[test]
+    fn takes_lie_in_the_scratch_and_in_the_outputs() {
+        let mut memory = planned((0x1000, 128), vec![(0x2000, 32)]);
+        let taken = [64, 32, 64].map(|bytes| memory.take(bytes).unwrap());
+        assert_eq!(taken, [(0, 0x1000), (1, 0x2000), (2, 0x1040)]);
+    }
+
+    #[test]
+    fn nothing_outside_of_what_was_given_is_ever_taken() {
+        for (scratch, outputs, fails_at) in
+            [(63, vec![32], 0), (128, vec![31], 1), (128, vec![], 1), (127, vec![32], 2), (0, vec![32], 0)]
+        {
+            let mut memory =
+                planned((0x1000, scratch), outputs.into_iter().map(|bytes| (0x2000, bytes)).collect());
+            let failed = [64, 32, 64].into_iter().position(|bytes| memory.take(bytes).is_err());
+            assert_eq!(failed, Some(fails_at), "{scratch}");
+        }
+    }
+
+    #[test]
+    fn a_recorded_run_gets_memory_of_its_own_for_each_take() {
+        let mut memory =
+            Memory::Recorded { source: Source::Host, events: Vec::new(), blocks: Vec::new(), refused: None };
+        let ((one, a), (two, b)) = (memory.take(100).unwrap(), memory.take(100).unwrap());
+        assert!((one, two) == (0, 1) && a.abs_diff(b) >= 100);
+        memory.release(0);
+        memory.take(u64::MAX).unwrap_err();
+        let Memory::Recorded { events, blocks, refused, .. } = memory else { panic!("still recorded") };
+        assert_eq!(events, [Event::Take(100), Event::Take(100), Event::Release(0)]);
+        assert_eq!(blocks.len(), 2);
+        assert!(matches!(refused, Some(Refused::Host(Bytes(u64::MAX)))), "{refused:?}");
     }
 }

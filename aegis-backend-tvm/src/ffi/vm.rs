@@ -2,7 +2,7 @@
 use super::abi::{Any, DlDevice, Handle, Object, SequenceCell, index};
 use super::api::{Api, Value};
 use super::image::Library;
-use super::requests::{Block, Memory, Source, answering};
+use super::requests::{Block, Memory, Refused, Source, answering};
 use super::tensor::{Span, Tensor, address_of};
 use crate::script::{Cursor, Event, Script};
 use aegis_backend::TensorFacts;
@@ -48,6 +48,21 @@ pub(crate) struct Recording {
     pub(crate) values: Vec<Vec<u8>>,
 }
 
+/// Why a run was not recorded.
+#[derive(Debug)]
+pub(crate) enum Unrecorded {
+    /// There was no memory for it, or the device failed.
+    Refused(Refused),
+    /// TVM's words, or ours.
+    Failed(String),
+}
+
+impl From<String> for Unrecorded {
+    fn from(why: String) -> Self {
+        Self::Failed(why)
+    }
+}
+
 impl Vm {
     /// Makes a program's machine: its constants go to the device, its functions are looked up.
     pub(crate) fn open(
@@ -84,17 +99,19 @@ impl Vm {
         facts: &[TensorFacts],
         source: Source,
         stream: Option<&Stream>,
-    ) -> Result<Recording, String> {
-        let memory = Memory::Recorded { source, events: Vec::new(), blocks: Vec::new() };
+    ) -> Result<Recording, Unrecorded> {
+        let memory = Memory::Recorded { source, events: Vec::new(), blocks: Vec::new(), refused: None };
         let (result, memory) = answering(self.device, memory, || self.invoke(inputs, stream));
-        let result = result.map_err(|why| why.to_string());
         // Before the memory goes, the device is done with it; also after an error.
-        let settled = stream.map_or(Ok(()), |stream| stream.synchronize().map_err(|why| why.to_string()));
-        let result = result?;
-        settled?;
-        let Some(Memory::Recorded { events, blocks, .. }) = memory else {
-            return Err("the recording was lost".to_string());
+        let settled = stream.map_or(Ok(()), Stream::synchronize);
+        let Some(Memory::Recorded { events, blocks, refused, .. }) = memory else {
+            return Err("the recording was lost".to_string().into());
         };
+        if let Some(why) = refused {
+            return Err(Unrecorded::Refused(why));
+        }
+        settled.map_err(|why| Unrecorded::Refused(Refused::Device(why)))?;
+        let result = result?;
         let mut recording = Recording { events, outputs: Vec::new(), values: Vec::new() };
         for (value, facts) in outputs(&result, facts)?.iter().zip(facts) {
             let (address, device) = located(value, facts)?;
@@ -103,12 +120,10 @@ impl Vm {
             recording.outputs.push(blocks.iter().position(exact));
             if device == DlDevice::HOST {
                 let length = usize::try_from(bytes).map_err(|why| why.to_string())?;
+                let from = if length == 0 { std::ptr::dangling() } else { address as *const u8 };
                 // SAFETY: a compact tensor of the host with this many bytes (`located`), whose memory `blocks` or the
                 // machine's constants still hold.
-                let bytes = match length {
-                    0 => &[][..],
-                    _ => unsafe { std::slice::from_raw_parts(address as *const u8, length) },
-                };
+                let bytes = unsafe { std::slice::from_raw_parts(from, length) };
                 recording.values.push(bytes.to_vec());
             }
         }
@@ -287,6 +302,7 @@ impl Times {
 }
 
 /// The instrument: `(function, name, whether before, result, arguments…)`.
+// SAFETY: called by TVM alone, with the context that `observe` gave.
 unsafe extern "C" fn on_call(times: Handle, arguments: *const Any, count: i32, _: *mut Any) -> i32 {
     // SAFETY: TVM passes `count` arguments, valid for the call.
     let given = unsafe { std::slice::from_raw_parts(arguments, usize::try_from(count).unwrap_or(0)) };
@@ -301,6 +317,7 @@ unsafe extern "C" fn on_call(times: Handle, arguments: *const Any, count: i32, _
     0
 }
 
+// SAFETY: called by TVM alone, once, with the context that `observe` gave.
 unsafe extern "C" fn forget_times(times: *mut c_void) {
     // SAFETY: the count that `observe` took, given back once.
     drop(unsafe { Arc::from_raw(times.cast::<Mutex<Times>>()) });

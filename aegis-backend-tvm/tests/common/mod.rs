@@ -1,8 +1,10 @@
 //! What the tests need that may not be on this machine: TVM's runtime, and the modules that `test_modules.py` makes.
 #![allow(dead_code, reason = "each test file uses a part of it")]
-use aegis_backend::{Artifact, DType, ModelFacts, Runner};
+use aegis_backend::{Artifact, BackendError, DType, ModelFacts, Runner};
 use aegis_backend_tvm::TvmBackend;
+use sha2::{Digest as _, Sha256};
 use std::path::PathBuf;
+use std::sync::OnceLock;
 
 /// Whether what is missing is a failure.
 fn required() -> bool {
@@ -17,15 +19,25 @@ fn missing<T>(what: &str) -> Option<T> {
 
 /// The backend; `None`, with a notice, where TVM is not installed and `AEGIS_REQUIRE_TVM=1` is not set.
 pub fn tvm() -> Option<TvmBackend> {
-    TvmBackend::find(None).map_or_else(|error| missing(&error.to_string()), Some)
+    // Looked for once: where it is missing, each search asks Python again.
+    static FOUND: OnceLock<Result<TvmBackend, BackendError>> = OnceLock::new();
+    match FOUND.get_or_init(|| TvmBackend::find(None)) {
+        Ok(backend) => Some(backend.clone()),
+        Err(error) => missing(&error.to_string()),
+    }
+}
+
+/// The folder that an environment variable names; `None` likewise.
+pub fn folder(variable: &str) -> Option<PathBuf> {
+    match std::env::var_os(variable).map(PathBuf::from).filter(|folder| folder.is_dir()) {
+        Some(folder) => Some(folder),
+        None => missing(&format!("{variable} names no folder; `scripts/tvm/test_modules.py` fills one")),
+    }
 }
 
 /// The folder of compiled modules; `None` likewise.
 pub fn modules() -> Option<PathBuf> {
-    match std::env::var_os("AEGIS_TVM_MODULES").map(PathBuf::from).filter(|folder| folder.is_dir()) {
-        Some(folder) => Some(folder),
-        None => missing("AEGIS_TVM_MODULES names no folder; `scripts/tvm/test_modules.py FOLDER` fills one"),
-    }
+    folder("AEGIS_TVM_MODULES")
 }
 
 /// A compiled module of that folder.
@@ -68,4 +80,16 @@ pub fn compare(facts: &ModelFacts, runner: &mut Runner, artifact: &Artifact, tol
         worst = worst.max(apart);
     }
     worst
+}
+
+/// The file with another manifest and other code, and the digest that belongs to them.
+pub fn repacked(artifact: &Artifact, manifest: impl Fn(String) -> String, code: Option<&[u8]>) -> Artifact {
+    let bytes = artifact.bytes();
+    let length = u32::from_le_bytes(*bytes[12..].first_chunk().unwrap()) as usize;
+    let text = String::from_utf8(bytes[48..48 + length].to_vec()).unwrap();
+    let changed = manifest(text.clone());
+    let body = [changed.as_bytes(), code.unwrap_or(&bytes[48 + length..])].concat();
+    let length = u32::try_from(changed.len()).unwrap().to_le_bytes();
+    let digest = Sha256::digest(&body);
+    Artifact::from_bytes("other.tvm", [&bytes[..12], &length, digest.as_slice(), &body].concat())
 }

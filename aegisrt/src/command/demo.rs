@@ -5,6 +5,7 @@ use crate::cli::DemoArgs;
 use crate::load::load;
 use crate::measure::{Evidence, Wcet};
 use crate::output::Output;
+use crate::profiles::{host, same_host};
 use crate::{Error, SystemFile, runtime, trace_path, zoo};
 use aegis_core::{DeviceKind, Nanos};
 use aegis_sched::analysis::remedy::remedies;
@@ -40,6 +41,7 @@ pub(crate) fn run(args: &DemoArgs, output: &Output) -> Result<u8, Error> {
     // Rates cannot be chosen before it is known how long the models take here; profiling does not need them.
     let slow = Rates { base: Nanos::from_secs(60), brake_deadline: None };
     let file = parse(&system, &slow.text(&on))?;
+    let host = host();
     let mut backends = Backends::default();
     let mut loaded = load(&file, &mut backends, args.seed)?;
     output.line("\nPROFILE: every model alone on the device, in turn with the others");
@@ -65,6 +67,7 @@ pub(crate) fn run(args: &DemoArgs, output: &Output) -> Result<u8, Error> {
     rejection(&rates, &on, &system, &wcets, output)?;
     let ran =
         run::admitted_run(&file, loaded, &wcets, args.duration, &trace_path(&system), args.seed, output)?;
+    same_host(&host)?;
 
     output.answer(
         || {

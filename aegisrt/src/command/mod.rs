@@ -12,6 +12,7 @@ pub(crate) mod replay;
 pub(crate) mod run;
 pub(crate) mod simulate;
 pub(crate) mod trace;
+pub(crate) mod trust;
 
 /// A deadline was missed, or the system is not admitted.
 pub(crate) const NOT_ADMITTED: u8 = 3;

@@ -7,6 +7,7 @@ use crate::load::{Loaded, load};
 use crate::measure::{Evidence, Wcet};
 use crate::memory::plan_memory;
 use crate::output::{Output, table};
+use crate::profiles::{host, same_host};
 use crate::report::Report;
 use crate::{Error, SystemFile, runtime, trace_path};
 use aegis_core::{Nanos, Overheads, TaskSet};
@@ -20,10 +21,12 @@ use std::sync::atomic::AtomicBool;
 pub(crate) fn run(args: &RunArgs, output: &Output) -> Result<u8, Error> {
     let file = SystemFile::open(&args.system)?.on(args.device.device);
     let trace = args.trace.clone().unwrap_or_else(|| trace_path(&file.path));
+    let host = host();
     let mut backends = Backends::default();
     let mut loaded = load(&file, &mut backends, args.seed)?;
     let wcets = profile::wcets(&file, &mut backends, Some(&mut loaded), args.seed, output)?;
     let ran = admitted_run(&file, loaded, &wcets, args.duration, &trace, args.seed, output)?;
+    same_host(&host)?;
     output.answer(String::new, || ran.value());
     Ok(ran.exit_code())
 }
