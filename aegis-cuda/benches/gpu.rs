@@ -56,7 +56,12 @@ fn launch(delay: &Kernel, stream: &Stream, ns: u64) -> Result<(), CudaError> {
 }
 
 /// The host's time for putting one thing on a stream that has room.
-fn submitting(context: &Arc<Context>, stream: &Arc<Stream>, delay: &Kernel, rounds: usize) -> Result<(), CudaError> {
+fn submitting(
+    context: &Arc<Context>,
+    stream: &Arc<Stream>,
+    delay: &Kernel,
+    rounds: usize,
+) -> Result<(), CudaError> {
     const AT_ONCE: usize = 20;
     let memory = DeviceMemory::alloc(context, Bytes(4096))?;
     let event = Event::new(context)?;
@@ -89,9 +94,16 @@ fn submitting(context: &Arc<Context>, stream: &Arc<Stream>, delay: &Kernel, roun
 }
 
 /// From the first call to the return of the wait, less what the device says that it took; and the processor's time.
-fn noticing(context: &Arc<Context>, stream: &Arc<Stream>, delay: &Kernel, rounds: usize) -> Result<(), CudaError> {
+fn noticing(
+    context: &Arc<Context>,
+    stream: &Arc<Stream>,
+    delay: &Kernel,
+    rounds: usize,
+) -> Result<(), CudaError> {
     let (begin, end) = (Event::timed(context)?, Event::timed(context)?);
-    for (length, rounds) in [(Duration::from_micros(200), rounds), (Duration::from_millis(5), rounds.div_ceil(10))] {
+    for (length, rounds) in
+        [(Duration::from_micros(200), rounds), (Duration::from_millis(5), rounds.div_ceil(10))]
+    {
         let ns = u64::try_from(length.as_nanos()).unwrap_or(u64::MAX);
         let mut beyond = Vec::with_capacity(rounds);
         let (burnt, wall) = (processor_time(), Instant::now());
@@ -103,7 +115,10 @@ fn noticing(context: &Arc<Context>, stream: &Arc<Stream>, delay: &Kernel, rounds
             end.synchronize()?;
             let took = started.elapsed();
             let on_device = Duration::from_nanos(end.since(&begin)?.0);
-            assert!(on_device >= length.mul_f64(0.99), "the kernel waits {length:?}, and the device says {on_device:?}");
+            assert!(
+                on_device >= length.mul_f64(0.99),
+                "the kernel waits {length:?}, and the device says {on_device:?}"
+            );
             beyond.push(took.saturating_sub(on_device));
         }
         let wall = wall.elapsed();
@@ -111,7 +126,10 @@ fn noticing(context: &Arc<Context>, stream: &Arc<Stream>, delay: &Kernel, rounds
         match (burnt, processor_time()) {
             (Some(before), Some(after)) => {
                 let share = (after - before).as_secs_f64() / wall.as_secs_f64() * 100.0;
-                println!("  {:<58} {share:.1} % of one core", format!("processor burnt during {length:?} of work"));
+                println!(
+                    "  {:<58} {share:.1} % of one core",
+                    format!("processor burnt during {length:?} of work")
+                );
             }
             _ => println!("  processor burnt: -- this system does not tell a thread's time"),
         }
@@ -161,7 +179,11 @@ fn memory(context: &Arc<Context>, stream: &Arc<Stream>, rounds: usize) -> Result
     match most {
         Some(most) => {
             let most = most as f64 / 1e9;
-            println!("  {:<58} {moved:.0} GB/s of {most:.0} ({:.0} %)", "copy 1 GiB on the device", moved / most * 100.0);
+            println!(
+                "  {:<58} {moved:.0} GB/s of {most:.0} ({:.0} %)",
+                "copy 1 GiB on the device",
+                moved / most * 100.0
+            );
             assert!(moved <= most, "more than the memory can move: a clock or a width is wrong");
         }
         None => println!("  {:<58} {moved:.0} GB/s; the limit is not told", "copy 1 GiB on the device"),
