@@ -23,9 +23,11 @@ fn doctor(format: &str, folders: &str, environment: &[(&str, &str)]) -> (String,
     (String::from_utf8(output.stdout).unwrap(), left.join("\n"))
 }
 
-/// The lines from the driver's on: those before are of this machine.
-fn of_cuda(text: &str) -> &str {
-    &text[text.find("\ncuda ").unwrap() + 1..]
+/// The lines from the driver's on: those before are of this machine, and so is the one of the library for ranges.
+fn of_cuda(text: &str) -> String {
+    let lines =
+        text.lines().skip_while(|line| !line.starts_with("cuda ")).filter(|line| !line.starts_with("nvtx "));
+    lines.collect::<Vec<_>>().join("\n")
 }
 
 #[test]
@@ -39,9 +41,11 @@ fn a_device_that_tells_all() {
 fn a_device_that_tells_little() {
     let little = [
         ("FAKE_CUDA_VERSION", "11040"),
+        ("FAKE_NVML_INIT", "9"),
         ("FAKE_CUDA_FAIL", "cuCtxGetStreamPriorityRange:1:999,cuMemPoolCreate:1:801,cuDeviceGetPCIBusId:1:1"),
     ];
-    let (text, left) = doctor("text", &stand_ins::stand_in(&["--cfg=old"]), &little);
+    let folders = format!("{}:{}", stand_ins::stand_in(&["--cfg=old"]), stand_ins::stand_ins());
+    let (text, left) = doctor("text", &folders, &little);
     assert_eq!(left, "", "all is given back");
     insta::assert_snapshot!(of_cuda(&text));
 }

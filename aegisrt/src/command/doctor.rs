@@ -1,6 +1,7 @@
 //! `aegis doctor`: what this machine can do, and what cannot be used or measured on it and why.
 mod device;
 mod fact;
+mod jetson;
 
 use crate::backends::{Backends, NAMES};
 use crate::output::Output;
@@ -8,10 +9,11 @@ use crate::profiles::host;
 use aegis_core::DeviceSpec;
 use aegis_cuda::nvml::Nvml;
 use aegis_cuda::nvrtc::Nvrtc;
-use aegis_cuda::{LibraryError, nvtx};
+use aegis_cuda::{Jetson, LibraryError, nvtx};
 use fact::{Fact, lines, object};
 use serde_json::{Value, json};
 use std::fmt::Write;
+use std::path::Path;
 
 /// Something that is there in a version, or is not, and why.
 struct Part {
@@ -58,9 +60,18 @@ pub(crate) fn run(output: &Output) -> u8 {
         name: "cuda",
         version: cuda.as_ref().map(|driver| driver.version.to_string()).map_err(Clone::clone),
     };
+    let jetson = Jetson::read(Path::new("/")).ok_or("this machine is no Jetson");
+    let module = Part {
+        name: "jetson",
+        version: match &jetson {
+            Ok(jetson) => Ok(jetson.module.clone().unwrap_or_else(|| "its module is not told".to_owned())),
+            Err(why) => Err((*why).to_owned()),
+        },
+    };
+    let jetson = jetson.map(|jetson| jetson::facts(&jetson)).unwrap_or_default();
     output.answer(
         || {
-            let mut out = format!("host      {}\n", host());
+            let mut out = format!("host      {}\n{}{}", host(), module.line(), lines(&jetson));
             out.extend(backends.iter().map(Part::line));
             out += &driver.line();
             out.extend(libraries.iter().map(Part::line));
@@ -82,7 +93,16 @@ pub(crate) fn run(output: &Output) -> u8 {
                 })
                 .collect();
             let backends: Value = backends.iter().map(Part::value).collect();
-            json!({ "schema_version": 1, "host": host(), "backends": backends, "cuda": cuda })
+            let jetson = match &module.version {
+                Ok(name) => {
+                    let mut facts = object(&jetson);
+                    facts.insert("available".to_owned(), true.into());
+                    facts.insert("module".to_owned(), name.as_str().into());
+                    Value::from(facts)
+                }
+                Err(why) => json!({ "available": false, "why": why }),
+            };
+            json!({ "schema_version": 1, "host": host(), "jetson": jetson, "backends": backends, "cuda": cuda })
         },
     );
     0
