@@ -59,7 +59,11 @@ fn nothing_grows() {
             *half = context.memory().unwrap().0.0;
         }
         println!("{name}: {rounds} rounds, free {} then {}", free[0], free[1]);
-        assert!(free[1] >= free[0] || name == KEPT_BY_THE_DRIVER, "{name}: {} bytes less", free[0] - free[1]);
+        assert!(
+            free[1] >= free[0] || *name == KEPT_BY_THE_DRIVER,
+            "{name}: {} bytes less",
+            free[0] - free[1]
+        );
     }
     assert_eq!(failed_drops().count, 0, "{:?}", failed_drops());
 }
