@@ -10,7 +10,8 @@
 #
 # Programs come from AEGIS (the command) and BENCH (the bench `device`); without them they are built here. The libraries
 # of the runtimes must be where their backends look: ORT_DYLIB_PATH, LD_LIBRARY_PATH, PYTHONPATH. Everything is written
-# into MEASURE_FOLDER (target/gpu when absent). JOBS is the number of jobs of a task in `systems`.
+# into MEASURE_FOLDER (target/gpu when absent). JOBS is the number of jobs: of each way and round in `overhead`, of a
+# whole system in `systems`; SYSTEMS names some of the systems.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../.." && pwd)
@@ -19,10 +20,10 @@ mkdir -p "$folder"/{models,plans,modules}
 aegis() { if [ -n "${AEGIS:-}" ]; then "$AEGIS" "$@"; else cargo run --quiet --release -- "$@"; fi; }
 bench() { if [ -n "${BENCH:-}" ]; then "$BENCH" "$@"; else cargo bench --quiet -p aegisrt --bench device -- "$@"; fi; }
 
-# One task: NAME BACKEND MODEL PERIOD_MS
+# One task: NAME BACKEND MODEL PERIOD_US
 task() {
-    printf '\n[[task]]\nname = "%s"\nbackend = "%s"\nmodel = "%s"\nmin_inter_arrival = "%s ms"\n' "$1" "$2" "$3" "$4"
-    printf 'deadline = "%s ms"\n' "$4"
+    printf '\n[[task]]\nname = "%s"\nbackend = "%s"\nmodel = "%s"\nmin_inter_arrival = "%s us"\n' "$1" "$2" "$3" "$4"
+    printf 'deadline = "%s us"\nqueue = 4\n' "$4"
 }
 
 # The top of a system file. The overheads are those of a virtual machine without real-time priorities.
@@ -37,14 +38,14 @@ kind = "edf"
 
 [overhead]
 release = "1 ms"
-dispatch = "500 us"
-completion = "500 us"
+dispatch = "200 us"
+completion = "200 us"
 
 [profile]
 exceedance = 0.001
 confidence = 0.95
 warm_up = 50
-margin_percent = 50
+margin_percent = 30
 TOML
 }
 
@@ -71,9 +72,9 @@ modules() {
 
 overhead() {
     { head_of_system
-      [ -s "$folder/plans/resnet50.plan" ] && task resnet50-trt trt plans/resnet50.plan 1000
-      [ -n "${ORT_DYLIB_PATH:-}" ] && task resnet50-ort ort models/resnet50.onnx 1000
-      [ -s "$folder/modules/squeezenet1_1.tvm" ] && task squeezenet-tvm tvm modules/squeezenet1_1.tvm 1000
+      [ -s "$folder/plans/resnet50.plan" ] && task resnet50-trt trt plans/resnet50.plan 1000000
+      [ -n "${ORT_DYLIB_PATH:-}" ] && task resnet50-ort ort models/resnet50.onnx 1000000
+      [ -s "$folder/modules/squeezenet1_1.tvm" ] && task squeezenet-tvm tvm modules/squeezenet1_1.tvm 1000000
       true
     } > "$folder/overhead.toml"
     bench overhead "$folder/overhead.toml" "${JOBS:-2000}"
@@ -81,24 +82,47 @@ overhead() {
 
 memory() {
     { head_of_system
-      for plan in "$folder"/plans/*.plan; do task "$(basename "$plan" .plan)" trt "plans/$(basename "$plan")" 1000; done
+      for plan in "$folder"/plans/*.plan; do task "$(basename "$plan" .plan)" trt "plans/$(basename "$plan")" 1000000; done
     } > "$folder/memory.toml"
     bench memory "$folder/memory.toml"
 }
 
+# One system of three tasks, NAME and three times `NAME BACKEND MODEL`: profiled at slow rates, then run at rates at which
+# all jobs together ask for about two thirds of the time, until JOBS jobs have come. Gaps are up to half a period longer than
+# the least, at random, so that the phases between the tasks wander over all values.
+system() {
+    local name=$1; shift
+    write() { { head_of_system; task $1 "$4"; task $2 "$5"; task $3 "$6"; } > "$folder/$name.toml"; }
+    write "$1" "$2" "$3" 1000000 1000000 1000000
+    aegis --format json profile "$folder/$name.toml" > "$folder/$name.profile.out"
+    read -r first second third seconds < <(python3 - "$folder/$name.profile.out" "${JOBS:-30000}" <<'PY'
+import json, math, sys
+bounds = [p["bound_ns"] / 1000 for p in json.load(open(sys.argv[1]))["profiles"]]
+base = math.ceil(1.4 * sum(1.3 * bound + 400 for bound in bounds) / 100) * 100
+periods = [base, math.ceil(base * 1.13), math.ceil(base * 1.29)]
+rate = sum(1e6 / (1.25 * period) for period in periods)
+print(*periods, math.ceil(int(sys.argv[2]) / rate * 1.02) + 1)
+PY
+    )
+    write "$1" "$2" "$3" "$first" "$second" "$third"
+    echo "=== $name: periods $first, $second and $third us, $seconds s"
+    aegis run "$folder/$name.toml" --duration "$seconds s" || echo "exit code $?"
+}
+
 systems() {
-    { head_of_system; task resnet50 trt plans/resnet50.plan 8; task resnet18 trt plans/resnet18.plan 6
-      task squeezenet trt plans/squeezenet1_1.plan 5; } > "$folder/trt.toml"
-    { head_of_system; task resnet50 ort models/resnet50.onnx 12; task resnet18 ort models/resnet18.onnx 9
-      task squeezenet ort models/squeezenet1_1.onnx 8; } > "$folder/ort.toml"
-    { head_of_system; task resnet18 tvm modules/resnet18.tvm 16; task mobilenet tvm modules/mobilenet_v2.tvm 12
-      task squeezenet tvm modules/squeezenet1_1.tvm 9; } > "$folder/tvm.toml"
-    { head_of_system; task resnet50 trt plans/resnet50.plan 9; task resnet18 ort models/resnet18.onnx 9
-      task squeezenet tvm modules/squeezenet1_1.tvm 8; } > "$folder/mixed.toml"
-    for system in ${SYSTEMS:-trt ort tvm mixed}; do
-        echo "=== $system"
-        aegis run "$folder/$system.toml" --duration "${DURATION:-125 s}" || echo "exit code $?"
-        aegis --format json trace query "$folder/$system.aegis-trace" --limit 1 > /dev/null
+    local squeezenet=squeezenet1_1
+    for which in ${SYSTEMS:-trt ort tvm mixed}; do
+        case $which in
+        trt) system trt "resnet50 trt plans/resnet50.plan" "resnet18 trt plans/resnet18.plan" \
+            "squeezenet trt plans/$squeezenet.plan" ;;
+        ort) system ort "resnet50 ort models/resnet50.onnx" "resnet18 ort models/resnet18.onnx" \
+            "squeezenet ort models/$squeezenet.onnx" ;;
+        tvm) system tvm "mobilenet tvm modules/mobilenet_v2.tvm" "resnet18 tvm modules/resnet18.tvm" \
+            "squeezenet tvm modules/$squeezenet.tvm" ;;
+        mixed) system mixed "resnet50 trt plans/resnet50.plan" "resnet18 ort models/resnet18.onnx" \
+            "squeezenet tvm modules/$squeezenet.tvm" ;;
+        *) echo "measure.sh: no system $which" >&2; return 2 ;;
+        esac
     done
 }
 
