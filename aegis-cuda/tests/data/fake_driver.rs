@@ -421,6 +421,7 @@ extern "C" fn at_exit() {
 }
 
 fn with<T>(act: impl FnOnce(&mut State) -> T) -> T {
+    // SAFETY: as the C library declares it.
     unsafe extern "C" {
         fn atexit(call: extern "C" fn()) -> c_int;
     }
