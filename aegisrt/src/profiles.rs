@@ -126,7 +126,6 @@ mod tests {
             model: text("m"),
             runtime: text("r"),
             threads: None,
-            device: None,
             host: text(host),
             device: None,
             neighbours: text("n"),
