@@ -69,7 +69,7 @@ fn submitting(
     let mut graph =
         unsafe { Graph::capture(stream, |stream| (0..AT_ONCE).try_for_each(|_| launch(delay, stream, 0)))? };
     graph.upload(stream)?;
-    let mut measure = |what: &str, act: &mut dyn FnMut() -> Result<(), CudaError>| -> Result<(), CudaError> {
+    let measure = |what: &str, act: &mut dyn FnMut() -> Result<(), CudaError>| -> Result<(), CudaError> {
         let mut times = Vec::with_capacity(rounds);
         for round in 0..rounds + 50 {
             let begin = Instant::now();
@@ -125,7 +125,7 @@ fn noticing(
         tell(&format!("submit and notice {length:?} of work, beyond it"), beyond);
         match (burnt, processor_time()) {
             (Some(before), Some(after)) => {
-                let share = (after - before).as_secs_f64() / wall.as_secs_f64() * 100.0;
+                let share = after.saturating_sub(before).as_secs_f64() / wall.as_secs_f64() * 100.0;
                 println!(
                     "  {:<58} {share:.1} % of one core",
                     format!("processor burnt during {length:?} of work")

@@ -27,7 +27,7 @@ pub struct Stream {
     context: Arc<Context>,
     raw: usize,
     /// What it runs on, where that is a part of the device.
-    _part: Option<Arc<GreenContext>>,
+    part: Option<Arc<GreenContext>>,
     /// What [`read`](Self::read) and [`write`](Self::write) copy through.
     pub(crate) bounce: Mutex<Option<PinnedMemory>>,
 }
@@ -49,7 +49,7 @@ impl Stream {
     /// A stream that the driver just made, on a part of the device or on all of it.
     pub(crate) fn adopt(context: &Arc<Context>, raw: Raw, part: Option<Arc<GreenContext>>) -> Arc<Self> {
         let (context, raw) = (Arc::clone(context), raw as usize);
-        Arc::new(Self { context, raw, _part: part, bounce: Mutex::new(None) })
+        Arc::new(Self { context, raw, part, bounce: Mutex::new(None) })
     }
 
     /// The device that it belongs to.
@@ -152,6 +152,9 @@ impl Drop for Stream {
             // SAFETY: created by `new`, destroyed once.
             checked("cuStreamDestroy", unsafe { (self.context.work.stream_destroy)(self.raw()) })
         });
+        if destroyed.is_err() {
+            std::mem::forget(self.part.take()); // a part is not given back while it may have a stream
+        }
         self.context.dropped("stream", destroyed);
     }
 }

@@ -5,7 +5,8 @@ mod common;
 use aegis_cuda::nvml::{Clock, Nvml};
 use aegis_cuda::nvrtc::{Form, Nvrtc, NvrtcError};
 use aegis_cuda::{Context, CudaError, GreenContext, LibraryError, Module, Wait, nvtx};
-use common::{run, stand_in, stand_ins};
+use common::run;
+use common::stand_ins::{stand_in, stand_ins};
 
 /// Each is run by the test below as a process of its own.
 fn asked(what: &str) -> bool {

@@ -2,7 +2,7 @@
 mod common;
 
 use aegis_cuda::{ProbeError, probe};
-use common::stand_in;
+use common::stand_ins::stand_in;
 use std::path::Path;
 
 /// The driver's own file; it exists where the kernel module of a discrete or of a Jetson device is loaded.

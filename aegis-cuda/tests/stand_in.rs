@@ -3,7 +3,8 @@
 mod common;
 
 use aegis_cuda::{Context, CudaError, Wait, failed_drops};
-use common::{Answer, run, scenarios, stand_ins};
+use common::stand_ins::stand_ins;
+use common::{Answer, run, scenarios};
 
 /// Run by the tests below as a process of its own.
 #[test]

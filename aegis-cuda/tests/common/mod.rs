@@ -1,9 +1,7 @@
 //! Running a test of this file's binary as a process of its own beside the stand-in driver.
 #![allow(dead_code, reason = "each test file uses a part")]
 pub mod scenarios;
-mod stand_ins;
-
-pub use stand_ins::{stand_in, stand_ins};
+pub mod stand_ins;
 
 use std::process::Command;
 

@@ -75,6 +75,7 @@ struct Stream {
     queue: VecDeque<Op>,
     captured: Option<Result<Vec<Op>, ()>>,
     multiprocessors: u32,
+    part: usize,
     destroyed: bool,
 }
 
@@ -384,6 +385,7 @@ impl State {
                     unsafe { *seen.add(index) = 1 };
                 }
             }
+            "delay" => self.clock += args[0],
             "fault" => return Err(ILLEGAL_ADDRESS),
             _ => {}
         }
@@ -419,6 +421,7 @@ extern "C" fn at_exit() {
 }
 
 fn with<T>(act: impl FnOnce(&mut State) -> T) -> T {
+    // SAFETY: as the C library declares it.
     unsafe extern "C" {
         fn atexit(call: extern "C" fn()) -> c_int;
     }
@@ -660,7 +663,7 @@ calls! {
         if !(-5..=0).contains(&priority) {
             return Err(INVALID_VALUE);
         }
-        *stream = new_stream(state, MULTIPROCESSORS);
+        *stream = new_stream(state, MULTIPROCESSORS, 0);
         Ok(())
     }
     fn cuStreamDestroy_v2(state, stream: *mut c_void) {
@@ -736,9 +739,9 @@ calls! {
     }
 }
 
-fn new_stream(state: &mut State, multiprocessors: u32) -> *mut c_void {
+fn new_stream(state: &mut State, multiprocessors: u32, part: usize) -> *mut c_void {
     let handle = state.handle();
-    let stream = Stream { queue: VecDeque::new(), captured: None, multiprocessors, destroyed: false };
+    let stream = Stream { queue: VecDeque::new(), captured: None, multiprocessors, part, destroyed: false };
     state.streams.insert(handle, stream);
     handle as *mut c_void
 }
@@ -1064,6 +1067,9 @@ calls! {
     }
     #[cfg(not(old))]
     fn cuGreenCtxDestroy(state, green: *mut c_void) {
+        if state.streams.values().any(|stream| stream.part == green as usize && !stream.destroyed) {
+            state.wrong(format!("cuGreenCtxDestroy: {green:?} has a live stream"));
+        }
         match state.greens.remove(&(green as usize)) {
             Some(_) => Ok(()),
             None => Err(state.wrong(format!("cuGreenCtxDestroy: {green:?} is not live"))),
@@ -1075,7 +1081,7 @@ calls! {
         if flags != 1 {
             return Err(INVALID_VALUE);
         }
-        *stream = new_stream(state, count);
+        *stream = new_stream(state, count, green as usize);
         Ok(())
     }
 }
