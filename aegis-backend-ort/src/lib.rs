@@ -17,7 +17,7 @@
 //! before it returns, so models that run one after the other share that memory. The price is an allocation for each
 //! tensor, and that nobody knows the most a run takes: [`Scratch::Opaque`](aegis_backend::Scratch::Opaque) without a
 //! bound. A model holds its file's bytes, to open sessions with another number of threads, and one copy of its
-//! constants in ONNX Runtime; [`ModelFacts::weights`](aegis_backend::ModelFacts::weights) is the sum of both. Weights
+//! constants in ONNX Runtime; [`ModelFacts::weights`] is the sum of both. Weights
 //! that ONNX Runtime packs for its kernels come on top and are not reported by it.
 //!
 //! **Threads.** Sessions of one model with the same number of threads share one ONNX Runtime session and take turns in
@@ -28,7 +28,7 @@
 //! **Loading** checks the file on the host first, so that a corrupt one never reaches the device. Then it makes the ONNX
 //! Runtime session on the provider's stream and runs it on zeros until its memory stops growing: an operator that cannot run
 //! is an error of the load, kernels are chosen before the first job, and the figures of
-//! [`ModelFacts`](aegis_backend::ModelFacts) are counted, not guessed.
+//! [`ModelFacts`] are counted, not guessed.
 //!
 //! **Loading disturbs.** Making a session of the CUDA provider waits until the whole device is idle, for the work of all
 //! threads of this process, and its trial runs use the device. Load before the first release, or in a process of its own;
@@ -40,9 +40,9 @@
 //! session of its own, tried out like the first, and with it the model's memory once more.
 //!
 //! **Memory.** ONNX Runtime holds a model's constants and scratch in an arena of its own and never gives them back while the
-//! model is loaded. [`ModelFacts::weights`](aegis_backend::ModelFacts::weights) is therefore all that the arena holds after
+//! model is loaded. [`ModelFacts::weights`] is therefore all that the arena holds after
 //! the trial, and [`Scratch`](aegis_backend::Scratch) is `None`: a job takes nothing more. The arena grows by what is asked
-//! and no more, and is refused more than [`Limits::device_memory`](aegis_backend::Limits::device_memory); constants are
+//! and no more, and is refused more than [`Limits::device_memory`]; constants are
 //! compared with the limit afterwards, because ONNX Runtime takes them past it. Inputs and outputs are whoever binds them,
 //! and in neither figure. [`OrtModel::arena`] gives the arena's own count. What the CUDA libraries take besides (their code,
 //! the workspace of cuBLAS) is in none of them. A model on TensorRT holds what the device's free memory shrank by while it
@@ -51,7 +51,9 @@
 //!
 //! **Runs.** Tensors are bound once, when a session is opened. A run is one call of ONNX Runtime, which returns when
 //! everything is on the stream; this crate adds an uncontended lock to it and takes no memory. A node that runs on the host,
-//! or whose shape depends on data, makes the call wait for the device. Any thread may run a session.
+//! or whose shape depends on data, makes the call wait for the device; and so does an input that is read on the host, since
+//! ONNX Runtime copies such a one only when it is bound, and here it is bound anew for each run. Any thread may run a
+//! session.
 //!
 //! **Same bytes.** Convolutions are chosen by cuDNN's heuristics instead of by timing them, reductions are deterministic and
 //! TensorFloat-32 is off, so that one input gives the same bytes in every session on the same device and libraries. TensorRT chooses by timing: only

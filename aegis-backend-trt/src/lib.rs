@@ -28,6 +28,27 @@
 //!
 //! **Threads.** The backend and its models are `Sync`: TensorRT's runtime and engine may be used from several threads.
 //! A session is `Send` and is used by one thread at a time, as an execution context demands.
+//!
+//! # Example
+//! The shortest loop there is: nothing of ours but one indirect call stands between it and `enqueueV3`.
+//! ```no_run
+//! use aegis_backend::{Artifact, Binding, DeviceBinding, Limits, RuntimeBackend};
+//! use aegis_backend_trt::TrtBackend;
+//! use aegis_cuda::{Context, Stream, StreamPriority, Wait};
+//!
+//! let context = Context::open(0, Wait::Spin)?;
+//! let backend = TrtBackend::find(None, &context)?;
+//! let model = backend.load(&Artifact::open("model.plan".as_ref())?, &Limits::default())?;
+//! let stream = Stream::new(&context, StreamPriority::Urgent)?;
+//! let device = DeviceBinding::alone(&stream, model.facts())?;
+//! let binding = Binding { threads: None, device: Some(device) };
+//! let mut session = model.open(&binding)?.into_device().expect("plans run on a device");
+//! for _ in 0..1000 {
+//!     session.enqueue(0)?;
+//!     stream.synchronize()?;
+//! }
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 #![deny(unsafe_code)]
 
 mod ffi;

@@ -128,9 +128,7 @@ fn not_loaded(path: &Path, library: Library, why: NotLoaded) -> BackendError {
         }
         NotLoaded::Memory(Refusal::Alignment(align)) => BackendError::Unsupported {
             path,
-            why: format!(
-                "TensorRT asks for memory at a multiple of {align} bytes; the driver gives {DEVICE_ALIGN}"
-            ),
+            why: format!("TensorRT asks for memory at a multiple of {align} bytes, which is no power of two"),
         },
         NotLoaded::NoRuntime(why) => {
             unavailable(why, "it worked when it was found: see what the driver says".into())

@@ -93,7 +93,7 @@ fn library_missing_damaged_mute_and_whole() {
 fn libraries_that_no_shim_drives() {
     let folder = tempfile::tempdir().unwrap();
     let library = folder.path().join("libnvinfer.so.10");
-    build("tests/data/fake_cuda.rs", &folder.path().join("libcuda.so"), &[]);
+    build("../aegis-cuda/tests/data/fake_driver.rs", &folder.path().join("libcuda.so"), &[]);
     build("tests/data/stand_in.rs", &library, &[]);
     let check = |version: &str, named: Option<&Path>, says: &str| {
         let told = ask("tell_of_the_backend", folder.path(), |command| {

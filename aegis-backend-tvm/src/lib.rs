@@ -15,11 +15,21 @@
 //! * A module for a device: [`Scratch::Placeable`], and nothing is allocated on the device after the load.
 //! * A module for the host: [`Scratch::Opaque`] with a bound. Models of a process use one region in turn.
 //!
+//! The scratch of a model for a device is counted against [`Limits`] as it is planned and, while the first run is
+//! recorded, without the plan, where it can be more.
+//!
 //! Not planned: objects of some dozen bytes that TVM makes for each tensor, on the host; and what a kernel's launch costs
 //! the CUDA driver. A program that branches on its data and then asks for other memory cannot be run.
 //!
 //! **Threads.** A job runs on the thread that calls; modules whose kernels start threads of TVM's are refused. Sessions of
 //! one model share its machine and take turns in it; on a device the turn is the time to put a job on its stream.
+//!
+//! **What TVM trusts.** Compiled operators check the shapes of tensors and not what is in them. `Gather` reads wherever its
+//! indices say, as TVM warns when it compiles it: a model that takes indices from outside needs them checked before.
+//!
+//! **What TVM does to its process.** Its libraries stay loaded, and install a handler for `SIGSEGV` that prints a
+//! backtrace. The first error takes it up to a second, in which it reads debug information; [`TvmBackend::find`] makes one,
+//! so that no job has to.
 //!
 //! **One TVM in a process.** A second [`TvmBackend::find`] shares it. Three of TVM's functions are replaced in it; requests
 //! for memory that come from elsewhere in the process go on to TVM's own.

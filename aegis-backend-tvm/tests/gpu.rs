@@ -1,6 +1,8 @@
 //! The TVM backend on a CUDA device, with the modules of `test_modules.py FOLDER --target cuda`: conformance, agreement
 //! with ONNX Runtime, memory, operators. `AEGIS_TVM_CUDA_MODULES` names the folder. Where a device, TVM or the folder is
 //! missing, each test says so; `AEGIS_REQUIRE_TVM_CUDA=1` makes that a failure.
+//!
+//! Where there is no device, the last test does as much of this as can be done on one that is made of host memory.
 #![cfg(target_os = "linux")]
 mod common;
 
@@ -12,6 +14,7 @@ use aegis_backend_tvm::TvmBackend;
 use aegis_core::Bytes;
 use aegis_cuda::{Context, Stream, StreamPriority, Wait};
 use std::path::PathBuf;
+use std::process::Command;
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
@@ -172,7 +175,7 @@ fn a_limit_is_kept() {
         assert!(matches!(error, BackendError::OverLimit { .. }), "{limit}: {error}");
         assert!(error.to_string().contains("branches.tvm"), "{error}");
     }
-    gpu.backend.load(&artifact, &Limits { device_memory: Some(Bytes(4 * known)) }).unwrap();
+    gpu.backend.load(&artifact, &Limits { device_memory: Some(Bytes(known + (64 << 20))) }).unwrap();
 }
 
 #[test]
@@ -220,4 +223,63 @@ fn jobs_take_nothing_and_drops_leave_nothing_behind() {
         assert_eq!(grown, 0, "jobs took memory of the device");
         assert!(after <= before + (2 << 20), "{} before, {} after", Bytes(before), Bytes(after));
     }
+}
+
+/// The path for devices, from the load of TVM's part for CUDA to the last thing given back, on stand-ins for the driver and
+/// the runtime: work is done when something waits for it, and memory or streams that are not live are reported. What is not
+/// there is computing. Needs the module of `test_modules.py FOLDER --target stand-in`; `AEGIS_TVM_STAND_IN_MODULES` names
+/// the folder.
+#[test]
+fn on_a_stand_in_for_a_device() {
+    const CHECKS: &[&str] = &["branches::", "a_limit_is_kept", "operators_are_timed_one_by_one"];
+    let Some(backend) = common::tvm() else { return };
+    let Some(modules) = common::folder("AEGIS_TVM_STAND_IN_MODULES") else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let (driver, runtime) = (folder.path().join("libcuda.so.1"), folder.path().join("libcudart.so.13"));
+    let built = |command: &mut Command| assert!(command.status().unwrap().success(), "{command:?}");
+    built(
+        Command::new(std::env::var_os("RUSTC").unwrap_or("rustc".into()))
+            .args(["--edition=2024", "--crate-type=cdylib", "--crate-name=cuda", "-Anon_snake_case"])
+            .arg("-Clink-arg=-Wl,-soname,libcuda.so.1")
+            .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/../aegis-cuda/tests/data/fake_driver.rs"))
+            .arg("-o")
+            .arg(&driver),
+    );
+    std::os::unix::fs::symlink("libcuda.so.1", folder.path().join("libcuda.so")).unwrap();
+    let versions = folder.path().join("versions");
+    std::fs::write(&versions, "libcudart.so.13 { global: cuda*; };").unwrap();
+    built(
+        Command::new("cc")
+            .args(["-shared", "-fPIC", "-O1", "-Wl,-soname,libcudart.so.13", "-Wl,--version-script"])
+            .arg(format!("-Wl,{}", versions.display()))
+            .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/fake_cudart.c"))
+            .arg(&driver)
+            .arg("-o")
+            .arg(&runtime),
+    );
+
+    let library = backend.library();
+    let places = [library.ffi.parent().unwrap(), library.runtime.parent().unwrap(), folder.path()];
+    let report = folder.path().join("report");
+    let output = Command::new(std::env::current_exe().unwrap())
+        .args(CHECKS)
+        .args(["--test-threads=1"])
+        .env("LD_LIBRARY_PATH", folder.path())
+        .env("TVM_LIBRARY_PATH", std::env::join_paths(places).unwrap())
+        .env("AEGIS_TVM_CUDA_MODULES", modules)
+        .env("AEGIS_REQUIRE_TVM_CUDA", "1")
+        .env("FAKE_CUDA_DEFER", "1")
+        .env("FAKE_CUDA_REPORT", &report)
+        .output()
+        .unwrap();
+    let told =
+        String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{told}");
+    assert!(told.contains("15 passed"), "{told}");
+    let report = std::fs::read_to_string(report).unwrap();
+    let bad =
+        |line: &&str| line.starts_with("wrong") || line.starts_with("live") && !line.contains("context");
+    // What the stand-in for the runtime holds itself is one stream.
+    let bad: Vec<_> = report.lines().filter(bad).filter(|line| *line != "live stream 1").collect();
+    assert!(bad.is_empty(), "{bad:#?}");
 }

@@ -2,6 +2,9 @@
 //!
 //! What the driver and the device can is asked at run time: the functions may be missing, the device may refuse, and how
 //! many multiprocessors a part has is what the driver answers.
+//!
+//! Make them once: a driver was seen (580.159, CUDA 13.0) that keeps about 4 MiB of each green context that was destroyed
+//! until the process ends, although every call succeeds (`cargo test -p aegis-cuda --test gpu nothing_grows`).
 #![allow(unsafe_code)]
 
 use crate::error::checked;

@@ -5,7 +5,8 @@
 
 Needs the Python packages apache-tvm 0.27.0.post1, apache-tvm-ffi 0.1.15.post2 and onnx, and a C compiler, which TVM
 links with. With onnxruntime installed the model is simplified first (constants folded), which lets models through
-that TVM's importer refuses as they are. `--target cuda` is done on the machine with the device, or with `--arch`.
+that TVM's importer refuses as they are. `--target cuda` is done on the machine with the device: it needs the driver,
+NVRTC or nvcc, and for another device than the one that is there `--arch`.
 
 The file, all numbers little-endian:
 
@@ -98,6 +99,9 @@ def target_of(options):
         host["mcpu"] = options.mcpu
     if options.target == "llvm":
         return tvm.target.Target(host), options.mcpu or "generic"
+    if not options.sources and tvm.get_global_func("ffi.Module.create.cuda", allow_missing=True) is None:
+        # Without it TVM packs CUDA sources, to be compiled by Python wherever they are loaded.
+        fail("TVM's part for CUDA does not load here: its libtvm_runtime_cuda.so needs libcuda.so.1 and libcudart.so.13")
     if options.arch:
         device = {"kind": "cuda", "arch": options.arch, "max_shared_memory_per_block": 49152,
                   "max_threads_per_block": 1024, "thread_warp_size": 32}
@@ -150,6 +154,7 @@ def main():
     parser.add_argument("--mcpu", help="the processor to compile for, in LLVM's words; generic if absent")
     parser.add_argument("--arch", help="the device to compile for, such as sm_90; the one that is there if absent")
     parser.add_argument("--dim", action="append", default=[], metavar="NAME=EXTENT", help="fixes an open extent")
+    parser.add_argument("--sources", action="store_true", help="leave device code as it is: for tests with a stand-in")
     options = parser.parse_args()
 
     try:

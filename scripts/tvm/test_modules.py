@@ -2,10 +2,11 @@
 """Makes what the tests of aegis-backend-tvm need: small models written here and real ones, compiled, with the outputs of
 ONNX Runtime for inputs from a seed.
 
-    test_modules.py OUT [MODELS] [--target llvm|cuda] [--real NAME]...
+    test_modules.py OUT [MODELS] [--real NAME]... [--target llvm|cuda|stand-in]
 
 For each model NAME there is NAME.tvm, and its tensors, raw and little-endian: NAME.in0, … and NAME.out0, …
-Real models are those of the folder MODELS that `--real` names; without it the ones that compile fastest.
+Real models are those of the folder MODELS that `--real` names; without it the ones that compile fastest. The target
+`stand-in` is a CUDA device whose kernels do nothing: one model, which needs no compiler for the device.
 """
 
 import argparse
@@ -125,24 +126,27 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("out", type=pathlib.Path, help="the folder to write to")
     parser.add_argument("models", type=pathlib.Path, nargs="?", help="a folder with ONNX files")
-    parser.add_argument("--target", choices=["llvm", "cuda"], default="llvm")
+    parser.add_argument("--target", choices=["llvm", "cuda", "stand-in"], default="llvm")
     parser.add_argument("--real", action="append", help="the name of a file in the folder, without its end")
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
 
     files = []
     # A module for a device may not branch on data.
-    for make in (mlp, mixed, branches) + ((choice,) if options.target == "llvm" else ()):
+    made_here = {"llvm": (mlp, mixed, branches, choice), "cuda": (mlp, mixed, branches), "stand-in": (branches,)}
+    for make in made_here[options.target]:
         made = make(np.random.default_rng(20260311))
         files.append(options.out / f"{made.graph.name}.onnx")
         onnx.save(made, files[-1])
     if options.models:
         files += [options.models / f"{name}.onnx" for name in options.real or REAL]
 
+    target = ["--target", "cuda", "--arch", "sm_90", "--sources"] if options.target == "stand-in" else \
+        ["--target", options.target]
     compiling = []
     for file in files:
         command = [sys.executable, HERE / "compile.py", file, options.out / f"{file.stem}.tvm"]
-        compiling.append(subprocess.Popen([*command, "--target", options.target]))
+        compiling.append(subprocess.Popen([*command, *target]))
     for file in files:
         random = np.random.default_rng(1)
         given = {port.name: sample(port, random) for port in onnx.load(file).graph.input}

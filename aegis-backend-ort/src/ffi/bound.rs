@@ -6,15 +6,17 @@ use aegis_backend::{DType, DeviceBinding, TensorFacts};
 use aegis_cuda::DeviceSlice;
 use ort::memory::{AllocationDevice, AllocatorType, MemoryInfo, MemoryType};
 use ort::session::{NoSelectedOutputs, RunOptions};
-use ort::sys::{ONNXTensorElementDataType as Element, OrtIoBinding, OrtStatusPtr, OrtValue};
+use ort::sys::{ONNXTensorElementDataType as Element, OrtIoBinding, OrtMemoryInfo, OrtStatusPtr, OrtValue};
 use ort::{AsPointer, api};
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 use std::ptr::NonNull;
 use std::sync::Arc;
 
 /// An engine's inputs and outputs at fixed addresses of the device.
 pub(crate) struct Bound {
     binding: NonNull<OrtIoBinding>,
+    /// Inputs that the session reads on the host. ONNX Runtime copies such a one when it is bound and never again.
+    copied: Vec<(CString, Value)>,
     engine: Arc<Engine>,
     /// What is bound; it lives until the stream has let go of it, see `drop`.
     _slices: Vec<DeviceSlice>,
@@ -40,12 +42,15 @@ impl Bound {
         let binding = NonNull::new(binding).ok_or_else(|| ort::Error::new("gave no binding"))?;
         let slices = device.inputs.iter().chain(&device.outputs).cloned().collect();
         // From here on `drop` releases the binding.
-        let bound = Self { binding, engine: Arc::clone(engine), _slices: slices };
+        let mut bound = Self { binding, copied: Vec::new(), engine: Arc::clone(engine), _slices: slices };
         let place = place(engine.device(), AllocatorType::Device)?;
-        for (tensor, slice) in inputs.iter().zip(&device.inputs) {
+        let stay = stay_on_device(engine, inputs.len())?;
+        for ((tensor, slice), stays) in inputs.iter().zip(&device.inputs).zip(stay) {
             let (name, value) = (name(tensor)?, Value::new(&place, tensor, slice)?);
-            // SAFETY: all three live; the binding keeps what it needs of the value.
-            told(unsafe { (api().BindInput)(bound.binding.as_ptr(), name.as_ptr(), value.0.as_ptr()) })?;
+            bind_input(bound.binding, &name, &value)?;
+            if !stays {
+                bound.copied.push((name, value));
+            }
         }
         for (tensor, slice) in outputs.iter().zip(&device.outputs) {
             let (name, value) = (name(tensor)?, Value::new(&place, tensor, slice)?);
@@ -55,13 +60,21 @@ impl Bound {
         Ok(bound)
     }
 
-    /// Runs the model once on what is bound. The C function is called, because ort's own asks for the values of all bound
+    /// Runs the model once on what is bound. Where the session reads an input on the host, the stream is waited for first
+    /// and the input copied. The C function is called, because ort's own asks for the values of all bound
     /// outputs after each run: they would be allocated, and they are ours already.
     ///
     /// # Errors
     /// ONNX Runtime's words. What it put on the stream before may still run.
     pub(crate) fn run(&mut self, options: &RunOptions<NoSelectedOutputs>) -> ort::Result<()> {
         let turn = self.engine.turn();
+        if !self.copied.is_empty() {
+            let waited = self.engine.stream().synchronize();
+            waited.map_err(|error| ort::Error::new(error.to_string()))?;
+            for (name, value) in &self.copied {
+                bind_input(self.binding, name, value)?;
+            }
+        }
         // SAFETY: the session, the options and the binding live; the binding was made for this session, what is bound
         // lives as long as `self`, and `turn` keeps other runs of this session away.
         let status = unsafe {
@@ -88,6 +101,33 @@ impl Drop for Bound {
         // SAFETY: made by `new`, released once; the session that it belongs to is dropped after it, with `engine`.
         unsafe { (api().ReleaseIoBinding)(self.binding.as_ptr()) };
     }
+}
+
+fn bind_input(binding: NonNull<OrtIoBinding>, name: &CStr, value: &Value) -> ort::Result<()> {
+    // SAFETY: all three live; the binding keeps what it needs of the value, and puts it in place of one of that name.
+    told(unsafe { (api().BindInput)(binding.as_ptr(), name.as_ptr(), value.0.as_ptr()) })
+}
+
+/// For each input, whether the session reads it where the device's tensors are. A node that runs on the host does not, nor
+/// one that reads a shape.
+fn stay_on_device(engine: &Engine, count: usize) -> ort::Result<Vec<bool>> {
+    let here = place(engine.device(), AllocatorType::Device)?;
+    let mut places: Vec<*const OrtMemoryInfo> = vec![std::ptr::null(); count];
+    let session = engine.session();
+    if session.inputs().len() != count {
+        return Err(ort::Error::new(format!("has {} inputs, not {count}", session.inputs().len())));
+    }
+    // SAFETY: the session lives, and `places` has room for as many as it has inputs, checked above.
+    told(unsafe { (api().SessionGetMemoryInfoForInputs)(session.ptr(), places.as_mut_ptr(), count) })?;
+    let name = |info: *const OrtMemoryInfo| -> ort::Result<&CStr> {
+        let mut name = std::ptr::null();
+        // SAFETY: `info` is `here`, which lives, or one of the session's; `name` is a valid place for one pointer.
+        told(unsafe { (api().MemoryInfoGetName)(info, &raw mut name) })?;
+        // SAFETY: the name is a text that ends in zero and lives as long as `info`, which outlives this function.
+        Ok(if name.is_null() { c"" } else { unsafe { CStr::from_ptr(name) } })
+    };
+    let wanted = name(here.ptr())?;
+    places.into_iter().map(|info| Ok(!info.is_null() && name(info)? == wanted)).collect()
 }
 
 /// A tensor over memory that it does not own.

@@ -35,7 +35,7 @@ pub(crate) enum Refusal {
     },
     /// The device has no more.
     Device(CudaError),
-    /// The driver's allocations are not aligned that far.
+    /// No power of two.
     Alignment(u64),
 }
 
@@ -73,16 +73,19 @@ impl Budget {
             state.refused.get_or_insert(why);
             None
         };
-        if align > ALIGN {
+        if !align.max(1).is_power_of_two() {
             return refuse(&mut state, Refusal::Alignment(align));
         }
-        let asked = state.used.checked_add(Bytes(bytes)).unwrap_or(Bytes(u64::MAX));
+        // Beyond what the driver promises there is room for the next multiple: TensorRT asks for 512.
+        let room = if align > ALIGN { align } else { 0 };
+        let asked = bytes.checked_add(room).and_then(|bytes| state.used.checked_add(Bytes(bytes)));
+        let asked = asked.unwrap_or(Bytes(u64::MAX));
         if let Some(limit) = self.limit.filter(|limit| asked > *limit) {
             return refuse(&mut state, Refusal::OverBudget { asked, limit });
         }
-        match DeviceMemory::alloc(&self.context, Bytes(bytes)) {
+        match DeviceMemory::alloc(&self.context, Bytes(bytes.saturating_add(room))) {
             Ok(slice) => {
-                let address = slice.address();
+                let address = slice.address().next_multiple_of(align.max(1));
                 state.blocks.insert(address, slice);
                 state.used = asked;
                 Some(address)

@@ -1,13 +1,15 @@
-// A stand-in for libnvinfer, built by `tests/gpu.rs` against TensorRT's own headers: real vtables, no device.
+// A stand-in for libnvinfer, built by `tests/gpu/stand_ins.rs` against TensorRT's own headers: real vtables, no device.
 //
 // A plan is a header, then a line: bytes of weights, of a context, of scratch, number of auxiliary streams, and a word that
-// says what is odd about it. It has an input x and an output y of 16 floats, and y = 2 x + the first byte of its weights.
-// Device memory is the host's (`fake_cuda.rs`). What TensorRT's users must not do is counted by `fake_violations`.
+// says what is odd about it. It has an input x and an output y of 16 floats; y is x with 7 added to the bits of each. All
+// work goes to the stand-in of the driver, which does it when somebody waits, and knows which memory it uses until then.
+// What TensorRT's users must not do is counted by `fake_violations`.
 #include <NvInferRuntime.h>
 #include <atomic>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <dlfcn.h>
 #include <set>
 #include <string>
 
@@ -23,12 +25,46 @@ namespace {
 
 namespace {
 constexpr uint64_t FLOATS = 16;
+constexpr uint64_t BYTES = FLOATS * sizeof(float);
 std::atomic<int> violations{0};
 std::atomic<int> alive{0};
 
 void violation(char const* what) {
     std::fprintf(stderr, "fake TensorRT: %s\n", what);
     ++violations;
+}
+
+using Address = unsigned long long; // of the device
+
+template <class... A> void driver(char const* name, A... arguments) {
+    static void* const library = dlopen("libcuda.so", RTLD_NOW);
+    auto call = reinterpret_cast<int (*)(A...)>(dlsym(library, name));
+    if (int const code = call ? call(arguments...) : -1) {
+        std::fprintf(stderr, "fake TensorRT: %s answers %d\n", name, code);
+        violation("the driver refuses");
+    }
+}
+
+void copy(Address to, Address from, std::size_t bytes, cudaStream_t stream) {
+    if (bytes) driver("cuMemcpyDtoDAsync_v2", to, from, bytes, stream);
+}
+
+void fill(Address to, unsigned char byte, std::size_t bytes, cudaStream_t stream) {
+    if (bytes) driver("cuMemsetD8Async", to, byte, bytes, stream);
+}
+
+// Adds 7 to each word.
+void add(Address data, cudaStream_t stream) {
+    static void* const function = [] {
+        void *module = nullptr, *found = nullptr;
+        driver("cuModuleLoadData", &module, static_cast<void const*>("__global__ void add("));
+        driver("cuModuleGetFunction", &found, module, "add");
+        return found;
+    }();
+    Address count = FLOATS, seven = 7;
+    void* arguments[] = {&data, &count, &seven};
+    driver("cuLaunchKernel", function, 1u, 1u, 1u, 1u, 1u, 1u, 0u, stream, static_cast<void**>(arguments),
+        static_cast<void**>(nullptr));
 }
 
 struct Engine;
@@ -151,16 +187,14 @@ struct Engine final : ICudaEngine, StubVCudaEngine {
 struct Context final : IExecutionContext, StubVExecutionContext {
     Engine* engine;
     void* persistent;
-    char* x = nullptr;
-    char* y = nullptr;
-    char* scratch = nullptr;
+    Address x = 0;
+    Address y = 0;
+    Address scratch = 0;
     bool shaped = false;
     int runs = 0;
     std::set<cudaStream_t> aux;
-    char* stream = nullptr; // its first byte says whether work is on it
     Context(Engine* e, void* p) : engine(e), persistent(p) { mImpl = this; ++engine->contexts; ++alive; }
     ~Context() noexcept override {
-        if (stream && *stream) violation("a context is destroyed while its stream has work");
         if (persistent) engine->runtime->give_back(persistent);
         --engine->contexts;
         --alive;
@@ -177,15 +211,14 @@ struct Context final : IExecutionContext, StubVExecutionContext {
         return shape;
     }
     bool setTensorAddress(char const* name, void* address) noexcept override {
-        if (stream && *stream) violation("a tensor is exchanged while the stream has work");
         if (reinterpret_cast<uintptr_t>(address) % 256) violation("a tensor is not aligned");
-        (*name == 'x' ? x : y) = static_cast<char*>(address);
+        (*name == 'x' ? x : y) = reinterpret_cast<Address>(address);
         return !engine->is("unbindable");
     }
     void setMemory(void* memory, int64_t bytes) {
         if (bytes >= 0 && static_cast<unsigned long long>(bytes) < engine->scratch) violation("too little scratch");
         if (reinterpret_cast<uintptr_t>(memory) % 256) violation("scratch is not aligned");
-        scratch = static_cast<char*>(memory);
+        scratch = reinterpret_cast<Address>(memory);
     }
 #if NV_TENSORRT_MAJOR >= 10
     void setDeviceMemoryV2(void* memory, int64_t bytes) noexcept override { setMemory(memory, bytes); }
@@ -197,20 +230,23 @@ struct Context final : IExecutionContext, StubVExecutionContext {
         aux = std::set<cudaStream_t>(streams, streams + count);
     }
 #endif
-    bool enqueueV3(cudaStream_t s) noexcept override {
+    bool enqueueV3(cudaStream_t stream) noexcept override {
         if (!x || !y || (engine->scratch && !scratch)) return violation("something is not bound"), false;
         if (engine->is_open() && !shaped) return violation("a shape is not set"), false;
-        if (static_cast<int>(aux.size()) != engine->expected_aux() || aux.count(s) || aux.count(nullptr)) violation("wrong streams");
+        if (static_cast<int>(aux.size()) != engine->expected_aux() || aux.count(stream) || aux.count(nullptr)) {
+            violation("wrong streams");
+        }
         if (engine->is("fails") && ++runs >= 2) return engine->runtime->error("the kernel did not start"), false;
-        stream = reinterpret_cast<char*>(s);
-        *stream = 1;
-        std::memset(scratch, 0x5c, engine->scratch);
-        float in[FLOATS], out[FLOATS];
-        char* between = engine->scratch >= sizeof in ? scratch : y;
-        std::memcpy(between, x, sizeof in);
-        std::memcpy(in, between, sizeof in);
-        for (uint64_t i = 0; i < FLOATS; ++i) out[i] = 2 * in[i] + *static_cast<unsigned char*>(engine->weights);
-        std::memcpy(y, out, sizeof out);
+        if (engine->is("hungry") && !engine->runtime->take(1 << 20, 256)) {
+            return engine->runtime->error("out of memory"), false;
+        }
+        fill(reinterpret_cast<Address>(engine->weights), 1, engine->weight_bytes, stream);
+        fill(reinterpret_cast<Address>(persistent), 2, persistent ? engine->context_bytes : 0, stream);
+        fill(scratch, 3, engine->scratch, stream);
+        Address const between = engine->scratch >= BYTES ? scratch : y;
+        copy(between, x, BYTES, stream);
+        copy(y, between, between == y ? 0 : BYTES, stream);
+        add(y, stream);
         return true;
     }
 };
@@ -224,12 +260,13 @@ ICudaEngine* Runtime::load(void const* plan, uint64_t bytes) {
         error("Serialization assertion failed");
         return delete engine, nullptr;
     }
-    engine->weights = take(engine->weight_bytes, engine->is("aligned") ? 4096 : 256);
+    uint64_t const align = engine->is("aligned") ? 4096 : engine->is("misaligned") ? 48 : 256;
+    engine->weights = take(engine->weight_bytes, align);
+    if (reinterpret_cast<uintptr_t>(engine->weights) % align) violation("the weights are not aligned");
     if (!engine->weights) {
         error("out of memory");
         return delete engine, nullptr;
     }
-    std::memset(engine->weights, 7, engine->weight_bytes);
     return engine;
 }
 

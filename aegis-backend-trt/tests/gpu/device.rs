@@ -210,6 +210,21 @@ fn sessions_on_threads_of_their_own() {
 }
 
 #[test]
+fn a_thread_that_never_used_the_device_can_run_and_close() {
+    let Some(found) = found() else { return };
+    let model = found.load();
+    let stream = found.stream();
+    let mut session = model.open(&binding(&*model, &stream, None)).unwrap().into_device().unwrap();
+    let elsewhere = std::thread::spawn(move || {
+        session.enqueue(0).unwrap();
+        drop(session);
+        drop(model);
+    });
+    elsewhere.join().unwrap();
+    assert!(stream.is_done().unwrap());
+}
+
+#[test]
 fn opening_again_takes_no_device_memory() {
     let Some(found) = found() else { return };
     let model = found.load();
@@ -226,8 +241,10 @@ fn opening_again_takes_no_device_memory() {
         let mut session = open();
         run(&mut *session);
         assert_eq!(found.free(), before, "an open session");
-        // Dropped in flight.
+        // Dropped in flight, it waits: its memory is the caller's again.
         session.enqueue(0).unwrap();
+        drop(session);
+        assert!(stream.is_done().unwrap());
     }
     assert_eq!(found.free(), before, "a closed session");
 }

@@ -32,7 +32,7 @@ fn everything_on_stand_ins() {
     std::fs::create_dir(&driver).unwrap();
     let mut rustc = Command::new(std::env::var_os("RUSTC").unwrap_or("rustc".into()));
     rustc.args(["--edition=2024", "--crate-type=cdylib", "-O", "-Anon_snake_case", "-o"]);
-    run(rustc.arg(driver.join("libcuda.so")).arg(data("fake_cuda.rs")));
+    run(rustc.arg(driver.join("libcuda.so")).arg(data("../../../aegis-cuda/tests/data/fake_driver.rs")));
     for headers in std::env::split_paths(&named).filter(|folder| !folder.as_os_str().is_empty()) {
         let home = folder.path().join(headers.to_string_lossy().replace('/', "_"));
         std::fs::create_dir(&home).unwrap();
@@ -70,8 +70,19 @@ fn on_stand_in(headers: &Path, home: &Path, driver: &Path) {
         .env(FAKE, home)
         .env("AEGIS_TRT_PLAN", plan)
         .env("AEGIS_REQUIRE_TRT", "1");
+    let report = home.join("report");
+    tests.env("FAKE_CUDA_REPORT", &report).env("FAKE_CUDA_DEFER", "1").env("FAKE_CUDA_MEMORY", "1000000000");
     println!("TensorRT {version}");
     run(&mut tests);
+    let report = std::fs::read_to_string(report).unwrap();
+    let misused: Vec<_> = report.lines().filter(|line| line.starts_with("wrong")).collect();
+    assert!(misused.is_empty(), "{misused:#?}");
+    // The tests keep their context, and TensorRT's stand-in its kernel.
+    let alive: Vec<_> = report
+        .lines()
+        .filter(|line| line.starts_with("live") && !line.contains("context") && !line.contains("module"))
+        .collect();
+    assert!(alive.is_empty(), "{alive:#?}");
 }
 
 fn version(headers: &Path) -> TrtVersion {
@@ -163,7 +174,10 @@ fn odd_plans_are_refused_by_name() {
         ("bf16", "odd.plan: output `y` has elements of type bf16"),
         ("data", "odd.plan: output `y` has a shape that depends on the data"),
         ("mute", "odd.plan: TensorRT does not tell its tensors"),
-        ("aligned", "odd.plan: TensorRT asks for memory at a multiple of 4096 bytes"),
+        (
+            "misaligned",
+            "odd.plan: TensorRT asks for memory at a multiple of 48 bytes, which is no power of two",
+        ),
         ("refused", "refuses it: 1: Serialization assertion failed"),
         ("contextless", "refuses it: 1: no context today"),
     ] {
@@ -190,6 +204,7 @@ fn plans_of_other_shapes_and_sizes_run() {
         ("3000 0 4096 0 plain", 3000),
         ("3000 500 0 0 plain", 3500),
         ("10 0 100 0 profile", 10),
+        ("3000 0 4096 0 aligned", 3000 + 4096),
         ("10 7 100 0 profile", 17),
     ] {
         let model = load(found, line, Some(Bytes(weights))).unwrap();
@@ -198,9 +213,13 @@ fn plans_of_other_shapes_and_sizes_run() {
             model.facts().inputs.iter().chain(&model.facts().outputs).map(ToString::to_string).collect();
         assert_eq!(shown, ["f32[1,16]", "f32[1,16]"], "{line}");
         let mut runner = open(found, &*model).unwrap();
-        runner.input_mut(0).unwrap().unwrap()[..4].copy_from_slice(&1.5f32.to_le_bytes());
+        runner.input_mut(0).unwrap().unwrap()[..4].copy_from_slice(&1000u32.to_le_bytes());
         runner.run(0).unwrap();
-        assert_eq!(runner.output(0).unwrap()[..4], 10f32.to_le_bytes(), "{line}");
+        assert_eq!(
+            runner.output(0).unwrap()[..8],
+            [1007u32.to_le_bytes(), 7u32.to_le_bytes()].concat(),
+            "{line}"
+        );
     }
     assert_eq!(counted(found), (0, 0));
 }
@@ -232,7 +251,8 @@ fn what_is_over_the_limit_is_told_in_figures() {
 #[test]
 fn a_failed_execution_closes_its_session_only() {
     let Some(found) = stand_in() else { return };
-    let model = load(found, "3000 1000 4096 0 fails", None).unwrap();
+    // What the context that failed held is there for the next one.
+    let model = load(found, "3000 1000 4096 0 fails", Some(Bytes(4000))).unwrap();
     let mut runner = open(found, &*model).unwrap();
     runner.run(0).unwrap();
     let error = runner.run(0).unwrap_err();
@@ -242,6 +262,18 @@ fn a_failed_execution_closes_its_session_only() {
     drop(runner);
     // The execution context that failed is not used again: the next session's first run is its context's first.
     open(found, &*model).unwrap().run(0).unwrap();
+    drop(model);
+    assert_eq!(counted(found), (0, 0));
+}
+
+#[test]
+fn an_execution_that_wants_memory_hurts_itself_only() {
+    let Some(found) = stand_in() else { return };
+    let model = load(found, "3000 1000 4096 0 hungry", Some(Bytes(4000))).unwrap();
+    for _ in 0..2 {
+        let error = open(found, &*model).unwrap().run(0).unwrap_err();
+        assert_eq!(error.to_string(), "execution failed: 1: out of memory");
+    }
     drop(model);
     assert_eq!(counted(found), (0, 0));
 }

@@ -107,6 +107,9 @@ impl Libraries {
         };
         let api = Box::leak(Box::new(api));
         super::requests::answer(api)?;
+        // The first error of a process takes TVM up to a second, in which it reads the debug information of every library
+        // for a backtrace. Here it delays a load and not a job.
+        let _ = api.call(&api.global("ffi.ModuleGetFunction")?, &[]);
         Ok(api)
     }
 }

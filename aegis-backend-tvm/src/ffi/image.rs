@@ -10,6 +10,7 @@ use std::fs::File;
 use std::io::Write as _;
 use std::os::fd::{AsRawFd as _, FromRawFd as _};
 
+// SAFETY: both are in the C library of Linux, with these signatures.
 unsafe extern "C" {
     fn memfd_create(name: *const c_char, flags: c_uint) -> c_int;
     fn fcntl(fd: c_int, command: c_int, ...) -> c_int;

@@ -237,6 +237,7 @@ fn released(ticket: &Ticket) {
 const FAILED: i32 = -1;
 
 /// `vm.builtin.alloc_storage(vm, shape, index of the device, element type, scope)`. Our storage is a tensor of bytes.
+// SAFETY: called by TVM alone, with the arguments that its interface names.
 unsafe extern "C" fn on_storage(_: Handle, arguments: *const Any, count: i32, result: *mut Any) -> i32 {
     let Some(originals) = ORIGINALS.get() else { return FAILED };
     // SAFETY: TVM passes `count` arguments, valid for the call.
@@ -273,6 +274,7 @@ unsafe extern "C" fn on_storage(_: Handle, arguments: *const Any, count: i32, re
 }
 
 /// `vm.builtin.alloc_tensor(storage, offset, shape, element type[, scope])`.
+// SAFETY: called by TVM alone, with the arguments that its interface names.
 unsafe extern "C" fn on_tensor(_: Handle, arguments: *const Any, count: i32, result: *mut Any) -> i32 {
     let Some(originals) = ORIGINALS.get() else { return FAILED };
     // SAFETY: TVM passes `count` arguments, valid for the call.
@@ -362,6 +364,7 @@ fn answer_with(api: &Api, made: Result<Value, String>, result: *mut Any) -> i32 
 }
 
 /// `TVMBackendAllocWorkspace`.
+// SAFETY: called by TVM alone, with the arguments that its interface names.
 unsafe extern "C" fn on_alloc_workspace(
     kind: i32,
     ordinal: i32,
@@ -388,6 +391,7 @@ unsafe extern "C" fn on_alloc_workspace(
 }
 
 /// `TVMBackendFreeWorkspace`.
+// SAFETY: called by TVM alone, with the arguments that its interface names.
 unsafe extern "C" fn on_free_workspace(kind: i32, ordinal: i32, memory: *mut c_void) -> i32 {
     let Some(originals) = ORIGINALS.get() else { return FAILED };
     let ours = with_active(|active| {
@@ -400,5 +404,52 @@ unsafe extern "C" fn on_free_workspace(kind: i32, ordinal: i32, memory: *mut c_v
         Some(()) => 0,
         // SAFETY: what is not ours goes back to who gave it.
         None => unsafe { (originals.api.free_workspace)(kind, ordinal, memory) },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Memory, Refused, Source};
+    use crate::script::{Cursor, Event, Script};
+    use aegis_core::Bytes;
+    use std::sync::Arc;
+
+    fn planned(scratch: (u64, u64), outputs: Vec<(u64, u64)>) -> Memory {
+        let events = vec![Event::Take(64), Event::Take(32), Event::Take(64)];
+        let script = Script::plan(events, &[Some(1)], Bytes(64)).unwrap();
+        Memory::Planned { cursor: Cursor::new(Arc::new(script)), scratch, outputs }
+    }
+
+    #[test]
+    fn takes_lie_in_the_scratch_and_in_the_outputs() {
+        let mut memory = planned((0x1000, 128), vec![(0x2000, 32)]);
+        let taken = [64, 32, 64].map(|bytes| memory.take(bytes).unwrap());
+        assert_eq!(taken, [(0, 0x1000), (1, 0x2000), (2, 0x1040)]);
+    }
+
+    #[test]
+    fn nothing_outside_of_what_was_given_is_ever_taken() {
+        for (scratch, outputs, fails_at) in
+            [(63, vec![32], 0), (128, vec![31], 1), (128, vec![], 1), (127, vec![32], 2), (0, vec![32], 0)]
+        {
+            let mut memory =
+                planned((0x1000, scratch), outputs.into_iter().map(|bytes| (0x2000, bytes)).collect());
+            let failed = [64, 32, 64].into_iter().position(|bytes| memory.take(bytes).is_err());
+            assert_eq!(failed, Some(fails_at), "{scratch}");
+        }
+    }
+
+    #[test]
+    fn a_recorded_run_gets_memory_of_its_own_for_each_take() {
+        let mut memory =
+            Memory::Recorded { source: Source::Host, events: Vec::new(), blocks: Vec::new(), refused: None };
+        let ((one, a), (two, b)) = (memory.take(100).unwrap(), memory.take(100).unwrap());
+        assert!((one, two) == (0, 1) && a.abs_diff(b) >= 100);
+        memory.release(0);
+        memory.take(u64::MAX).unwrap_err();
+        let Memory::Recorded { events, blocks, refused, .. } = memory else { panic!("still recorded") };
+        assert_eq!(events, [Event::Take(100), Event::Take(100), Event::Release(0)]);
+        assert_eq!(blocks.len(), 2);
+        assert!(matches!(refused, Some(Refused::Host(Bytes(u64::MAX)))), "{refused:?}");
     }
 }

@@ -111,6 +111,7 @@ pub(super) fn tensor<K: Send + 'static>(
 }
 
 /// The deleter of [`tensor`].
+// SAFETY: called by TVM alone, once, with what `tensor` gave.
 unsafe extern "C" fn free<K>(managed: *mut DlManagedTensor) {
     // SAFETY: TVM calls this once, with the pointer that `tensor` got from `into_raw`.
     let owned = unsafe { Box::from_raw(managed.cast::<Owned<K>>()) };

@@ -302,6 +302,7 @@ impl Times {
 }
 
 /// The instrument: `(function, name, whether before, result, arguments…)`.
+// SAFETY: called by TVM alone, with the context that `observe` gave.
 unsafe extern "C" fn on_call(times: Handle, arguments: *const Any, count: i32, _: *mut Any) -> i32 {
     // SAFETY: TVM passes `count` arguments, valid for the call.
     let given = unsafe { std::slice::from_raw_parts(arguments, usize::try_from(count).unwrap_or(0)) };
@@ -316,6 +317,7 @@ unsafe extern "C" fn on_call(times: Handle, arguments: *const Any, count: i32, _
     0
 }
 
+// SAFETY: called by TVM alone, once, with the context that `observe` gave.
 unsafe extern "C" fn forget_times(times: *mut c_void) {
     // SAFETY: the count that `observe` took, given back once.
     drop(unsafe { Arc::from_raw(times.cast::<Mutex<Times>>()) });

@@ -27,12 +27,17 @@ pub fn tvm() -> Option<TvmBackend> {
     }
 }
 
+/// The folder that an environment variable names; `None` likewise.
+pub fn folder(variable: &str) -> Option<PathBuf> {
+    match std::env::var_os(variable).map(PathBuf::from).filter(|folder| folder.is_dir()) {
+        Some(folder) => Some(folder),
+        None => missing(&format!("{variable} names no folder; `scripts/tvm/test_modules.py` fills one")),
+    }
+}
+
 /// The folder of compiled modules; `None` likewise.
 pub fn modules() -> Option<PathBuf> {
-    match std::env::var_os("AEGIS_TVM_MODULES").map(PathBuf::from).filter(|folder| folder.is_dir()) {
-        Some(folder) => Some(folder),
-        None => missing("AEGIS_TVM_MODULES names no folder; `scripts/tvm/test_modules.py FOLDER` fills one"),
-    }
+    folder("AEGIS_TVM_MODULES")
 }
 
 /// A compiled module of that folder.

@@ -1,57 +1,121 @@
-//! `aegis doctor`: what this machine can do, and what cannot be used on it and why.
+//! `aegis doctor`: what this machine can do, and what cannot be used or measured on it and why.
+mod device;
+mod fact;
+mod jetson;
+
 use crate::backends::{Backends, NAMES};
 use crate::output::Output;
 use crate::profiles::host;
 use aegis_core::DeviceSpec;
+use aegis_cuda::nvml::Nvml;
+use aegis_cuda::nvrtc::Nvrtc;
+use aegis_cuda::{Jetson, LibraryError, nvtx};
+use fact::{Fact, lines, object};
 use serde_json::{Value, json};
 use std::fmt::Write;
+use std::path::Path;
+
+/// Something that is there in a version, or is not, and why.
+struct Part {
+    name: &'static str,
+    version: Result<String, String>,
+}
+
+impl Part {
+    fn line(&self) -> String {
+        match &self.version {
+            Ok(version) => format!("{:<9} {version}\n", self.name),
+            Err(why) => format!("{:<9} -- {}\n", self.name, why.replace('\n', " ")),
+        }
+    }
+
+    fn value(&self) -> Value {
+        match &self.version {
+            Ok(version) => json!({ "name": self.name, "available": true, "version": version }),
+            Err(why) => json!({ "name": self.name, "available": false, "why": why }),
+        }
+    }
+}
 
 pub(crate) fn run(output: &Output) -> u8 {
     let mut backends = Backends::default();
-    let answers: Vec<(&str, Result<String, String>)> = NAMES
+    let backends: Vec<Part> = NAMES
         .iter()
         .map(|name| {
             let backend = backends.get(name, &DeviceSpec::default(), 1);
-            (*name, backend.map(aegis_backend::RuntimeBackend::version).map_err(|error| error.to_string()))
+            let version =
+                backend.map(aegis_backend::RuntimeBackend::version).map_err(|error| error.to_string());
+            Part { name, version }
         })
         .collect();
-    let cuda = aegis_cuda::probe();
+    let nvml = Nvml::open();
+    let libraries = beside(&nvml);
+    let cuda = aegis_cuda::probe().map_err(|error| error.to_string());
+    let devices: Vec<(u32, &str, Vec<Fact>)> = cuda
+        .iter()
+        .flat_map(|driver| &driver.devices)
+        .map(|device| (device.ordinal, device.name.as_str(), device::facts(device, nvml.as_ref())))
+        .collect();
+    let driver = Part {
+        name: "cuda",
+        version: cuda.as_ref().map(|driver| driver.version.to_string()).map_err(Clone::clone),
+    };
+    let jetson = Jetson::read(Path::new("/")).ok_or("this machine is no Jetson");
+    let module = Part {
+        name: "jetson",
+        version: match &jetson {
+            Ok(jetson) => Ok(jetson.module.clone().unwrap_or_else(|| "its module is not told".to_owned())),
+            Err(why) => Err((*why).to_owned()),
+        },
+    };
+    let jetson = jetson.map(|jetson| jetson::facts(&jetson)).unwrap_or_default();
     output.answer(
         || {
-            let mut out = format!("host      {}\n", host());
-            for (name, answer) in &answers {
-                let _ = match answer {
-                    Ok(version) => writeln!(out, "{name:<9} {version}"),
-                    Err(why) => writeln!(out, "{name:<9} -- {why}"),
-                };
+            let mut out = format!("host      {}\n{}{}", host(), module.line(), lines(&jetson));
+            out.extend(backends.iter().map(Part::line));
+            out += &driver.line();
+            out.extend(libraries.iter().map(Part::line));
+            for (ordinal, name, facts) in &devices {
+                let _ = write!(out, "\ndevice {ordinal}  {name}\n{}", lines(facts));
             }
-            let _ = match &cuda {
-                Ok(driver) => driver
-                    .devices
-                    .iter()
-                    .try_for_each(|device| writeln!(out, "cuda      {} driver, {device}", driver.version)),
-                Err(why) => writeln!(out, "cuda      -- {why}"),
-            };
             out
         },
         || {
-            let backends: Vec<Value> = answers
+            let mut cuda = driver.value();
+            cuda["libraries"] = libraries.iter().map(Part::value).collect();
+            cuda["devices"] = devices
                 .iter()
-                .map(|(name, answer)| match answer {
-                    Ok(version) => json!({ "name": name, "available": true, "version": version }),
-                    Err(why) => json!({ "name": name, "available": false, "why": why }),
+                .map(|(ordinal, name, facts)| {
+                    let mut device = object(facts);
+                    device.insert("ordinal".to_owned(), (*ordinal).into());
+                    device.insert("name".to_owned(), (*name).into());
+                    Value::from(device)
                 })
                 .collect();
-            let cuda = match &cuda {
-                Ok(driver) => json!({
-                    "available": true,
-                    "version": driver.version.to_string(),
-                    "devices": driver.devices.iter().map(ToString::to_string).collect::<Vec<_>>(),
-                }),
-                Err(why) => json!({ "available": false, "why": why.to_string() }),
+            let backends: Value = backends.iter().map(Part::value).collect();
+            let jetson = match &module.version {
+                Ok(name) => {
+                    let mut facts = object(&jetson);
+                    facts.insert("available".to_owned(), true.into());
+                    facts.insert("module".to_owned(), name.as_str().into());
+                    Value::from(facts)
+                }
+                Err(why) => json!({ "available": false, "why": why }),
             };
-            json!({ "schema_version": 1, "host": host(), "backends": backends, "cuda": cuda })
+            json!({ "schema_version": 1, "host": host(), "jetson": jetson, "backends": backends, "cuda": cuda })
         },
     );
     0
+}
+
+/// The vendor's libraries beside the driver.
+fn beside(nvml: &Result<Nvml, LibraryError>) -> Vec<Part> {
+    let nvml = nvml.as_ref().map_err(ToString::to_string);
+    let nvml = nvml.and_then(|nvml| nvml.driver_version().map_err(|error| error.to_string()));
+    let nvrtc = Nvrtc::find().and_then(Nvrtc::version).map(|(major, minor)| format!("{major}.{minor}"));
+    vec![
+        Part { name: "nvml", version: nvml.map(|version| format!("driver {version}")) },
+        Part { name: "nvrtc", version: nvrtc.map_err(|error| error.to_string()) },
+        Part { name: "nvtx", version: nvtx::found().map(str::to_owned).map_err(|error| error.to_string()) },
+    ]
 }

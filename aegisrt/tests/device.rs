@@ -1,0 +1,176 @@
+//! Whole runs whose models lie on a device: on a stand-in for the CUDA driver that counts what lives, and without one.
+//! The stand-in is the one of aegis-cuda's tests; its first lines say what it can be told.
+#![cfg(target_os = "linux")]
+mod common;
+use common::Folder;
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+/// Two models on the device whose scratch may share memory, and one on the host.
+const SYSTEM: &str = r#"
+[device]
+kind = "cuda"
+
+[[task]]
+name = "camera"
+period = "50 ms"
+deadline = "2 s"
+wcet = "10 ms"
+queue = 20
+sim = { place = "device", weights = "1 MiB", scratch = "3 MiB", time = { law = "constant", value = "1 ms" } }
+
+[[task]]
+name = "lidar"
+period = "40 ms"
+deadline = "2 s"
+wcet = "10 ms"
+queue = 20
+sim = { place = "device", weights = "1 MiB", scratch = "2 MiB", segments = 2 }
+
+[[task]]
+name = "planner"
+period = "40 ms"
+deadline = "2 s"
+wcet = "10 ms"
+queue = 20
+sim = { weights = "1 MiB" }
+"#;
+
+/// A folder with the stand-in driver.
+fn driver() -> &'static Path {
+    static BUILT: std::sync::OnceLock<PathBuf> = std::sync::OnceLock::new();
+    BUILT.get_or_init(|| {
+        let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("cuda-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let source = concat!(env!("CARGO_MANIFEST_DIR"), "/../aegis-cuda/tests/data/fake_driver.rs");
+        let built = Command::new(std::env::var_os("RUSTC").unwrap_or("rustc".into()))
+            .args([
+                "--edition=2024",
+                "--crate-type=cdylib",
+                "--crate-name=cuda",
+                "-Anon_snake_case",
+                source,
+                "-o",
+            ])
+            .arg(folder.join("libcuda.so"))
+            .status();
+        assert!(built.unwrap().success());
+        folder
+    })
+}
+
+fn aegis(folder: &Folder, command: &str, environment: &[(&str, &str)]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_aegis"))
+        .args(command.split_whitespace())
+        .current_dir(folder.path(""))
+        .env("LD_LIBRARY_PATH", driver())
+        .envs(environment.iter().copied())
+        .output()
+        .unwrap()
+}
+
+fn said(output: &Output) -> String {
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
+
+#[test]
+fn models_on_a_device_run_and_leave_nothing() {
+    for defer in ["0", "1"] {
+        let folder = Folder::with("system.toml", SYSTEM);
+        let report = folder.path("report");
+        let environment = [("FAKE_CUDA_REPORT", report.to_str().unwrap()), ("FAKE_CUDA_DEFER", defer)];
+        let output = aegis(&folder, "--format json run system.toml --duration 500ms", &environment);
+        assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+        let value: Value = serde_json::from_slice(&output.stdout).unwrap();
+        for task in value["tasks"].as_array().unwrap() {
+            assert!(task["jobs"].as_u64() >= Some(10) && task["met"] == task["jobs"], "{task}");
+            assert_eq!((&task["faulted"], &task["refused"]), (&0.into(), &0.into()), "{task}");
+        }
+        let report = std::fs::read_to_string(&report).unwrap();
+        let left: Vec<&str> =
+            report.lines().filter(|l| l.starts_with("live") || l.starts_with("wrong")).collect();
+        assert!(left.is_empty(), "{left:?}");
+        // One arena for tensors and one for scratch, however many models there are.
+        assert!(report.lines().any(|line| line == "calls cuMemAlloc_v2 2"), "{report}");
+    }
+}
+
+#[test]
+fn a_device_that_shares_the_hosts_memory_copies_nothing() {
+    let folder = Folder::with("system.toml", SYSTEM);
+    let report = folder.path("report");
+    // Devices with odd numbers are integrated.
+    let command = "--format json run system.toml --duration 300ms --device cuda:1";
+    let output = aegis(&folder, command, &[("FAKE_CUDA_REPORT", report.to_str().unwrap())]);
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    let report = std::fs::read_to_string(&report).unwrap();
+    assert!(!report.lines().any(|l| l.starts_with("live") || l.starts_with("wrong")), "{report}");
+    // The tensors are one piece of the host's memory, and only the scratch is the device's.
+    for calls in ["calls cuMemHostGetDevicePointer_v2 1", "calls cuMemAlloc_v2 1"] {
+        assert!(report.lines().any(|line| line == calls), "no `{calls}` in {report}");
+    }
+}
+
+#[test]
+fn the_plan_knows_which_memory_it_plans() {
+    let folder = Folder::with("system.toml", SYSTEM);
+    let output = aegis(&folder, "--format json plan system.toml", &[]);
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    let value: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let [device, host] = value["places"].as_array().unwrap().as_slice() else { panic!("{value}") };
+    assert_eq!((device["place"].as_str(), host["place"].as_str()), (Some("device"), Some("host")));
+    // Scratch of 3 and 2 MiB lies on each other.
+    let saved = device["separate_bytes"].as_u64().unwrap() - device["peak_bytes"].as_u64().unwrap();
+    assert_eq!(saved, 2 << 20, "{value}");
+}
+
+#[test]
+fn what_is_wrong_with_a_device_is_said() {
+    let folder = Folder::with("system.toml", SYSTEM);
+    let check = |command: &str, environment: &[(&str, &str)], code: i32, says: &str| {
+        let output = aegis(&folder, command, environment);
+        let text = said(&output).split_whitespace().collect::<Vec<_>>().join(" ");
+        assert_eq!(output.status.code(), Some(code), "{command}: {text}");
+        assert!(text.contains(says), "{command}: {text}\nbut not {says}");
+    };
+    let run = "run system.toml --duration 100ms";
+    check(&format!("{run} --device cuda:7"), &[], 1, "there is no CUDA device 7; the driver shows 2");
+    check(&format!("{run} --device gpu"), &[], 2, "`gpu` is no device; write cpu, cuda, or cuda:1");
+    check(
+        &format!("{run} --device cpu"),
+        &[],
+        2,
+        "backend `sim` works on a CUDA device; write kind = \"cuda\"",
+    );
+    check(run, &[("FAKE_CUDA_VERSION", "11030")], 1, "the driver supports CUDA 11.3");
+    check(run, &[("FAKE_CUDA_INIT", "999")], 1, "cuInit failed with CUDA error 999");
+    check(run, &[("FAKE_CUDA_MEMORY", "1000000")], 3, "the device has no");
+    check(
+        run,
+        &[("FAKE_CUDA_FAIL", "cuStreamCreateWithPriority:1:2")],
+        1,
+        "the device `cuda:0` cannot be used",
+    );
+    // The error of a job is a fault of its model; the others go on, and the run says so.
+    let failing = [("FAKE_CUDA_FAIL", "cuMemsetD8Async:3:1")];
+    check(run, &failing, 1, "faulted");
+    // After a sticky error nothing on the device is believed.
+    let lost = [("FAKE_CUDA_FAIL", "work:12:700")];
+    let output = aegis(&folder, run, &lost);
+    assert_eq!(output.status.code(), Some(1), "{}", said(&output));
+    let output = aegis(&folder, "trace query system.aegis-trace --limit 1000", &[]);
+    assert!(said(&output).contains("device"), "{}", said(&output));
+}
+
+#[test]
+fn without_a_driver_the_same_file_says_what_is_missing() {
+    let folder = Folder::with("system.toml", SYSTEM);
+    if aegis_cuda::probe().is_ok() {
+        println!("skipped: there is a driver on this machine");
+        return;
+    }
+    let answer = folder.aegis("run system.toml --duration 100ms");
+    assert_eq!(answer.code, 1, "{answer:?}");
+    assert!(answer.stderr.contains("no CUDA driver on this machine"), "{answer:?}");
+}
