@@ -241,7 +241,9 @@ fn header_version(text: &str) -> Option<Version> {
         let value = defined(name)?;
         value.parse().ok().or_else(|| defined(value)?.parse().ok())
     };
-    Some(Version::new(number("NV_TENSORRT_MAJOR")?, number("NV_TENSORRT_MINOR")?))
+    let [major, minor, patch] =
+        ["MAJOR", "MINOR", "PATCH"].map(|part| number(&format!("NV_TENSORRT_{part}")));
+    Some(Version([major?, minor?, patch?]))
 }
 
 /// What a user of the package should know about it.
@@ -364,27 +366,30 @@ mod tests {
 
     #[test]
     fn versions_of_headers() {
-        let direct =
-            "#define NV_TENSORRT_MAJOR 8 //!< TensorRT major version.\n#define NV_TENSORRT_MINOR 6\n";
+        let direct = "#define NV_TENSORRT_MAJOR 8 //!< TensorRT major version.\n#define NV_TENSORRT_MINOR 6\n\
+                      #define NV_TENSORRT_PATCH 1\n";
         let named = "#define MAJOR_OF_IT 10\n#define MINOR_OF_IT 16\n#define NV_TENSORRT_MAJOR MAJOR_OF_IT\n\
-                     #define NV_TENSORRT_MINOR MINOR_OF_IT //!< minor\n";
-        assert_eq!(header_version(direct), Some(Version::new(8, 6)));
-        assert_eq!(header_version(named), Some(Version::new(10, 16)));
-        for text in
-            ["", "#define NV_TENSORRT_MAJOR 8", "#define NV_TENSORRT_MAJOR A\n#define NV_TENSORRT_MINOR 1"]
-        {
+                     #define NV_TENSORRT_MINOR MINOR_OF_IT //!< minor\n\
+                     #define NV_TENSORRT_PATCH 0\n";
+        assert_eq!(header_version(direct), Some(Version([8, 6, 1])));
+        assert_eq!(header_version(named), Some(Version([10, 16, 0])));
+        for text in [
+            "",
+            "#define NV_TENSORRT_MAJOR 8\n#define NV_TENSORRT_MINOR 6",
+            "#define NV_TENSORRT_MAJOR A\n#define NV_TENSORRT_MINOR 1",
+        ] {
             assert_eq!(header_version(text), None, "{text}");
         }
     }
 
     #[test]
     fn headers_that_suit() {
-        let [old, new] = [Version::new(8, 5), Version::new(10, 3)];
+        let [old, new] = [Version([8, 5, 2]), Version([10, 3, 0])];
         let suit = |number, named: &[Version]| suitable(JetPack::find(number).unwrap(), named);
         assert_eq!(suit("5", &[new, old]), Ok(vec![old]));
         assert_eq!(suit("6", &[new, old]), Ok(vec![new, old]));
         let error = suit("7", &[old]).unwrap_err();
-        assert!(error.contains("names headers of TensorRT 8.5; JetPack 7 has TensorRT 10.13"), "{error}");
+        assert!(error.contains("names headers of TensorRT 8.5.2; JetPack 7 has TensorRT 10.13"), "{error}");
     }
 
     #[test]

@@ -3,7 +3,7 @@ use std::fmt;
 
 /// A version of up to three numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Version([u32; 3]);
+pub struct Version(pub [u32; 3]);
 
 /// A JetPack, as its users find it: what is stated is there in every release named.
 #[derive(Debug)]
@@ -39,7 +39,7 @@ pub const ALL_JETPACKS: &[JetPack] = &[
         ubuntu: "20.04",
         symbols: symbols([2, 31, 0], [3, 4, 28], [1, 3, 12], [10, 0, 0]),
         cuda: Version([11, 4, 0]),
-        tensorrt: &[Version([8, 5, 0])],
+        tensorrt: &[Version([8, 5, 2])],
         onnxruntime_cuda: Version([1, 18, 0]),
         features: ALL,
     },
@@ -49,7 +49,7 @@ pub const ALL_JETPACKS: &[JetPack] = &[
         ubuntu: "22.04",
         symbols: symbols([2, 35, 0], [3, 4, 30], [1, 3, 13], [12, 0, 0]),
         cuda: Version([12, 2, 0]),
-        tensorrt: &[Version([10, 3, 0]), Version([8, 6, 0])],
+        tensorrt: &[Version([10, 3, 0]), Version([8, 6, 2])],
         onnxruntime_cuda: Version([1, 23, 0]),
         features: ALL,
     },
@@ -182,21 +182,22 @@ mod tests {
     #[test]
     fn headers() {
         for (jetpack, headers, fits) in [
-            ("5", (8, 5), true),
-            ("5", (8, 4), true),
-            ("5", (8, 6), false),
-            ("5", (10, 3), false),
-            ("6", (10, 3), true),
-            ("6", (8, 6), true),
-            ("6", (10, 4), false),
-            ("6", (11, 0), false),
-            ("7", (10, 3), true),
-            ("7", (10, 13), true),
-            ("7", (10, 16), false),
-            ("7", (8, 6), false),
+            ("5", "8.5.2", true),
+            ("5", "8.5.1", true),
+            ("5", "8.5.3", false),
+            ("5", "8.6.0", false),
+            ("5", "10.3.0", false),
+            ("6", "10.3.0", true),
+            ("6", "8.6.1", true),
+            ("6", "10.3.1", false),
+            ("6", "11.0.0", false),
+            ("7", "10.3.0", true),
+            ("7", "10.13.0", true),
+            ("7", "10.16.1", false),
+            ("7", "8.6.1", false),
         ] {
-            let headers = Version::new(headers.0, headers.1);
-            assert_eq!(JetPack::find(jetpack).unwrap().takes_headers(headers), fits, "{jetpack} {headers}");
+            let version = Version::parse(headers).unwrap();
+            assert_eq!(JetPack::find(jetpack).unwrap().takes_headers(version), fits, "{jetpack} {headers}");
         }
     }
 
