@@ -174,3 +174,22 @@ fn without_a_driver_the_same_file_says_what_is_missing() {
     assert_eq!(answer.code, 1, "{answer:?}");
     assert!(answer.stderr.contains("no CUDA driver on this machine"), "{answer:?}");
 }
+
+#[test]
+#[cfg(feature = "trt")]
+fn a_plan_is_trusted_as_it_is() {
+    // The header of a plan of TensorRT 8.5: magic, 0, its number for serialized plans, 0, the length of the rest.
+    let mut plan = b"ptrt\0\0\0\0\xe8\0\0\0\0\0\0\0\x08\0\0\0\0\0\0\0".to_vec();
+    plan.extend([7; 8]);
+    let folder = Folder::with("model.plan", &plan);
+    let value = folder.json("trust model.plan", 0);
+    assert_eq!(value["digest_file"], "model.plan.blake3");
+    let written = std::fs::read_to_string(folder.path("model.plan.blake3")).unwrap();
+    assert_eq!(written.split_whitespace().next().map(str::len), Some(64), "{written}");
+    assert!(written.trim_end().ends_with("  model.plan"), "as b3sum writes it: {written}");
+    folder.write("notes.txt", "no plan at all, but long enough to look into");
+    let refused = folder.aegis("trust notes.txt");
+    assert_eq!(refused.code, 2, "{refused:?}");
+    assert!(refused.stderr.contains("notes.txt"), "{refused:?}");
+    assert!(!folder.path("notes.txt.blake3").exists());
+}

@@ -29,6 +29,7 @@ helps! {
     init: "init",
     check: "check",
     inspect: "inspect",
+    trust: "trust",
     profile: "profile",
     admit: "admit",
     plan: "plan",
