@@ -1,0 +1,146 @@
+//! The conformance suite on a device: simulated models whose tensors lie there, on the stand-in for the CUDA driver that
+//! aegis-cuda's tests have. The tests of this file run in a process of their own that finds the stand-in.
+#![cfg(target_os = "linux")]
+use aegis_backend::conformance::{self, Case};
+use aegis_backend::sim::SimBackend;
+use aegis_backend::{
+    Artifact, BackendError, Binding, DeviceBinding, Limits, Model, ModelFacts, RuntimeBackend, Session, catch,
+};
+use aegis_core::Bytes;
+use aegis_cuda::{Context, DeviceSlice, Stream, StreamPriority, Wait};
+use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
+
+/// Set in the process that runs on the stand-in.
+const CHILD: &str = "AEGIS_BACKEND_ON_A_STAND_IN";
+
+fn stream() -> Option<Arc<Stream>> {
+    if std::env::var_os(CHILD).is_none() {
+        println!("left to `the_suite_passes_on_a_stand_in_driver`");
+        return None;
+    }
+    let context = Context::open(0, Wait::Block).unwrap_or_else(|e| panic!("{e}"));
+    Some(Stream::new(&context, StreamPriority::Usual).unwrap_or_else(|e| panic!("{e}")))
+}
+
+fn model() -> Artifact {
+    let text = b"place = 'device'\nweights = '1 MiB'\nscratch = '1 MiB'\nsegments = 2";
+    Artifact::from_bytes("plain.toml", text.to_vec())
+}
+
+fn case() -> Option<Case> {
+    let stream = Some(stream()?);
+    Some(Case { backend: Box::new(SimBackend::without_waiting(1)), model: model(), stream })
+}
+
+mod suite {
+    aegis_backend::conformance!(super::case());
+}
+
+/// Takes whatever it is given for its tensors and scratch.
+struct BindsAnything(SimBackend);
+
+struct Unchecked {
+    sound: Box<dyn Model>,
+    stream: Arc<Stream>,
+}
+
+impl RuntimeBackend for BindsAnything {
+    fn name(&self) -> &'static str {
+        "binds-anything"
+    }
+
+    fn version(&self) -> String {
+        "1".to_owned()
+    }
+
+    fn load(&self, artifact: &Artifact, limits: &Limits) -> Result<Box<dyn Model>, BackendError> {
+        let stream = stream().expect("only run where there is a device");
+        Ok(Box::new(Unchecked { sound: self.0.load(artifact, limits)?, stream }))
+    }
+}
+
+impl Model for Unchecked {
+    fn facts(&self) -> &ModelFacts {
+        self.sound.facts()
+    }
+
+    fn open(&self, binding: &Binding) -> Result<Session, BackendError> {
+        let given = binding.device.as_ref().filter(|_| binding.device_for(self.facts()).is_ok());
+        let own = DeviceBinding::alone(&self.stream, self.facts())?;
+        let device = Some(given.cloned().unwrap_or(own));
+        self.sound.open(&Binding { threads: None, device })
+    }
+}
+
+#[test]
+fn a_backend_that_binds_anything_is_found() {
+    let Some(stream) = stream() else { return };
+    let backend = Box::new(BindsAnything(SimBackend::without_waiting(1)));
+    let case = Case { backend, model: model(), stream: Some(stream) };
+    let found = catch(|| conformance::bad_bindings_are_refused_and_harmless(&case)).unwrap_err();
+    assert!(found.contains("expected a bad binding"), "{found}");
+}
+
+#[test]
+fn what_is_wrong_with_a_binding_is_said() {
+    let Some(stream) = stream() else { return };
+    let sim = SimBackend::without_waiting(1);
+    let model = sim.load(&model(), &Limits::default()).unwrap();
+    let refused = |change: &dyn Fn(&mut DeviceBinding), says: &str| {
+        let mut device = DeviceBinding::alone(&stream, model.facts()).unwrap();
+        change(&mut device);
+        let error = model.open(&Binding { threads: None, device: Some(device) }).unwrap_err().to_string();
+        assert!(error.contains(says), "{error}\nbut not {says}");
+    };
+    let cut = |slice: &DeviceSlice, from: u64, to: u64| slice.part(Bytes(from), Bytes(to - from)).unwrap();
+    refused(&|d| d.inputs.clear(), "the model has 1 inputs, 0 given");
+    refused(&|d| d.outputs[0] = cut(&d.outputs[0], 0, 39), "output `output` needs 40 B, given 39 B");
+    refused(&|d| d.scratch = None, "the model needs 1 MiB of scratch, none is given");
+    let scratch = |d: &DeviceBinding| d.scratch.clone().unwrap();
+    refused(&|d| d.scratch = Some(cut(&scratch(d), 0, (1 << 20) - 1)), "scratch needs 1 MiB, given");
+    refused(&|d| d.inputs[0] = cut(&scratch(d), 4, 4 + 768), "which is no multiple of 256 B");
+    let none = model.open(&Binding::default()).unwrap_err().to_string();
+    assert!(none.contains("no stream and tensors there are given"), "{none}");
+}
+
+#[test]
+fn the_suite_passes_on_a_stand_in_driver() {
+    if std::env::var_os(CHILD).is_some() {
+        return;
+    }
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("cuda-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/../aegis-cuda/tests/data/fake_driver.rs");
+    let built = Command::new(std::env::var_os("RUSTC").unwrap_or("rustc".into()))
+        .args([
+            "--edition=2024",
+            "--crate-type=cdylib",
+            "--crate-name=cuda",
+            "-Anon_snake_case",
+            source,
+            "-o",
+        ])
+        .arg(folder.join("libcuda.so"))
+        .status();
+    assert!(built.unwrap().success());
+    for defer in ["0", "1"] {
+        let report = folder.join(format!("report-{defer}"));
+        let output = Command::new(std::env::current_exe().unwrap())
+            .env(CHILD, "1")
+            .env("LD_LIBRARY_PATH", &folder)
+            .env("FAKE_CUDA_DEFER", defer)
+            .env("FAKE_CUDA_REPORT", &report)
+            .output()
+            .unwrap();
+        let text = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
+        assert!(text.contains("16 passed"), "{text}");
+        let report = std::fs::read_to_string(report).unwrap();
+        let left: Vec<&str> =
+            report.lines().filter(|line| line.starts_with("live") || line.starts_with("wrong")).collect();
+        assert!(left.is_empty(), "{left:?}");
+    }
+    std::fs::remove_dir_all(folder).unwrap();
+}
