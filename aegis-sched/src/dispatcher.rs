@@ -8,6 +8,7 @@ use aegis_core::{Action, Clock, Decision, Event, Fault, JobId, Nanos, Outcome, R
 use aegis_trace::{Body, Recorder};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
+use std::time::Duration;
 
 /// The name of the thread that executes segments.
 pub const WORKER: &str = "aegis-worker";
@@ -15,7 +16,7 @@ pub const WORKER: &str = "aegis-worker";
 /// When a task's jobs arrive during a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Law {
-    /// First arrival after the start of the run.
+    /// First arrival after the start of the run: the moment at which the worker has [primed](Executor::prime) itself.
     pub offset: Nanos,
     /// Later arrivals come up to half a period later than they may, at random; otherwise exactly every period.
     pub sporadic: bool,
@@ -30,7 +31,7 @@ pub struct Run<'a> {
     pub set: &'a TaskSet,
     /// One a task.
     pub laws: &'a [Law],
-    /// No job arrives at or after this instant of `clock`.
+    /// No job arrives this long after the start of the run, or later.
     pub until: Nanos,
     /// Seed of the sporadic gaps.
     pub seed: u64,
@@ -40,6 +41,12 @@ pub struct Run<'a> {
 
 /// Executes segments, on the worker thread.
 pub trait Executor: Send {
+    /// Called once, before the first release: whatever the first execution on a thread sets up is to be set up here, so
+    /// that it is in no job's time. `failed` is told what went wrong with which task; it goes into the trace.
+    fn prime(&mut self, failed: &mut dyn FnMut(TaskId, Fault)) {
+        let _ = failed;
+    }
+
     /// Executes one segment to its end.
     ///
     /// # Errors
@@ -65,7 +72,7 @@ struct Report {
     outcome: Outcome,
 }
 
-/// Runs the system until `run.until` or `run.stop`, then finishes what was released. Returns the executor and the two
+/// Primes the worker, runs the system until `run.until` or `run.stop`, then finishes what was released. Returns the executor and the two
 /// recorders: the dispatcher's, which holds every (event, decision), and the worker's, which holds starts, ends and
 /// faults.
 ///
@@ -81,11 +88,29 @@ pub fn run<E: Executor>(
     let (mut orders, orders_end) = rtrb::RingBuffer::new(1);
     let (reports_end, mut reports) = rtrb::RingBuffer::new(1);
     let this = thread::current();
+    let primed = AtomicBool::new(false);
     thread::scope(|scope| {
+        let work = || {
+            let (mut executor, mut worker) = (executor, worker);
+            executor.prime(&mut |task, fault| {
+                worker.record(clock.now(), Body::Fault { task, job: None, fault });
+            });
+            primed.store(true, Ordering::Release);
+            this.unpark();
+            work(clock, executor, worker, orders_end, reports_end, &this)
+        };
         let handle = thread::Builder::new()
             .name(WORKER.to_owned())
-            .spawn_scoped(scope, || work(clock, executor, worker, orders_end, reports_end, &this))
+            .spawn_scoped(scope, work)
             .expect("the system can start one more thread");
+        // A worker that panics while it primes itself unparks nobody.
+        while !primed.load(Ordering::Acquire) && !handle.is_finished() {
+            thread::park_timeout(Duration::from_millis(10));
+        }
+        if !primed.load(Ordering::Acquire) {
+            let (executor, worker) = handle.join().expect("the worker does not panic");
+            return (executor, dispatcher, worker);
+        }
         let mut order = |order: Order| {
             orders.push(order).expect("the scheduler starts a segment only after the last one ended");
             handle.thread().unpark();
@@ -107,7 +132,9 @@ fn dispatch(
 ) {
     let queues: Vec<u32> = run.laws.iter().map(|law| law.queue).collect();
     let mut state = State::new(run.set, &queues);
-    let mut arrivals: Vec<Nanos> = run.laws.iter().map(|law| law.offset).collect();
+    let start = clock.now();
+    let until = start.saturating_add(run.until);
+    let mut arrivals: Vec<Nanos> = run.laws.iter().map(|law| start.saturating_add(law.offset)).collect();
     let mut released = vec![0u64; arrivals.len()];
     let mut rng = Rng::new(run.seed);
     let mut stopping = false;
@@ -122,7 +149,7 @@ fn dispatch(
         }
         // Then everything that has arrived by now, so that it competes in the decision below.
         for (i, task) in run.set.tasks().iter().enumerate() {
-            while !stopping && arrivals[i] <= now && arrivals[i] < run.until {
+            while !stopping && arrivals[i] <= now && arrivals[i] < until {
                 let job = JobId { task: TaskId::from(i), seq: released[i] };
                 tell(&mut state, recorder, now, Event::Release { job, arrival: arrivals[i] });
                 told = true;
@@ -138,7 +165,7 @@ fn dispatch(
             order(Order { job, segment });
         }
         let next = arrivals.iter().copied().min().unwrap_or(Nanos::MAX);
-        if !stopping && (next >= run.until || run.stop.load(Ordering::Relaxed)) {
+        if !stopping && (next >= until || run.stop.load(Ordering::Relaxed)) {
             stopping = true;
             recorder.record(now, Body::Stopping);
         }

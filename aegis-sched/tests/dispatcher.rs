@@ -4,9 +4,9 @@ mod counting;
 
 use aegis_core::{
     Action, Blame, Clock, Decision, Event, Fault, FaultCode, JobId, MonotonicClock, Nanos, Overheads, Policy,
-    TaskDraft, TaskSet, Usable, Why,
+    TaskDraft, TaskId, TaskSet, Usable, Why,
 };
-use aegis_sched::dispatcher::{Executor, Law, Run, run};
+use aegis_sched::dispatcher::{Executor, Law, Run, WORKER, run};
 use aegis_sched::replay::{RecordedStep, replay};
 use aegis_trace::{Body, Record, Tap, recorder};
 use std::cell::Cell;
@@ -234,4 +234,53 @@ fn stopping_early_finishes_what_was_released() {
     let retired = steps.iter().filter(|(_, _, d)| d.action == Action::Retire).count();
     assert!(released > 0 && released < 12_000);
     assert_eq!(released, retired);
+}
+
+/// Says on which thread it was primed, and when that was over.
+struct Primed {
+    at: Vec<(String, Nanos)>,
+    clock: MonotonicClock,
+}
+
+impl Executor for Primed {
+    fn prime(&mut self, failed: &mut dyn FnMut(TaskId, Fault)) {
+        std::thread::sleep(Duration::from_millis(40));
+        failed(TaskId(1), FAULT);
+        self.at.push((std::thread::current().name().unwrap_or_default().to_owned(), self.clock.now()));
+    }
+
+    fn execute(&mut self, _: JobId, _: u16) -> Result<(), Fault> {
+        Ok(())
+    }
+
+    fn judge(&mut self, _: JobId, _: Nanos) -> Result<(), Fault> {
+        Ok(())
+    }
+}
+
+#[test]
+fn nothing_is_released_before_the_worker_is_primed() {
+    let set = set(&[("a", 5), ("b", 10)], 1);
+    let clock = MonotonicClock::start();
+    let (first, mut first_tap) = recorder(1 << 10);
+    let (second, mut second_tap) = recorder(1 << 10);
+    let stop = AtomicBool::new(false);
+    let laws = [law(50), law(50)];
+    let task = Run { set: &set, laws: &laws, until: Nanos::from_millis(20), seed: 1, stop: &stop };
+    let (primed, ..) = run(&task, &clock, Primed { at: vec![], clock }, first, second);
+    let [(thread, over)] = primed.at.as_slice() else { panic!("primed once: {:?}", primed.at) };
+    assert_eq!(thread, WORKER);
+    let dispatched: Vec<Record> = std::iter::from_fn(|| first_tap.take()).map(|t| t.record).collect();
+    let arrivals: Vec<Nanos> = dispatched
+        .iter()
+        .filter_map(|r| match r.body {
+            Body::Step { event: Event::Release { arrival, .. }, .. } => Some(arrival),
+            _ => None,
+        })
+        .collect();
+    // The time that it took is not missing from the run: four of `a` and two of `b` within 20 ms of its end.
+    assert_eq!(arrivals.len(), 6, "{arrivals:?}");
+    assert!(arrivals.iter().all(|arrival| arrival >= over), "{arrivals:?} but primed at {over}");
+    let worked: Vec<Record> = std::iter::from_fn(|| second_tap.take()).map(|t| t.record).collect();
+    assert_eq!(worked[0].body, Body::Fault { task: TaskId(1), job: None, fault: FAULT });
 }
