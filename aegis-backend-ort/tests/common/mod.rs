@@ -61,3 +61,9 @@ pub fn gpu_model() -> Option<PathBuf> {
     let named = std::env::var_os("AEGIS_ORT_GPU_MODEL").map(PathBuf::from);
     named.or_else(|| models().map(|folder| folder.join("squeezenet1_1.onnx")))
 }
+
+/// The smallest real model for the device: `AEGIS_ORT_GPU_MODEL`, or the one of the folder that loads fastest.
+pub fn small_gpu_model() -> Option<PathBuf> {
+    let named = std::env::var_os("AEGIS_ORT_GPU_MODEL").map(PathBuf::from);
+    named.or_else(|| models().map(|folder| folder.join("lstm_predictor.onnx")))
+}
