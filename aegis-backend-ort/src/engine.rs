@@ -29,7 +29,7 @@ pub(crate) struct Engine {
 /// there, ONNX Runtime throws, and the process ends. So the arena is held until the stream has made its calls.
 struct Outlives {
     stream: Arc<Stream>,
-    /// `None` where ONNX Runtime does not give it out: then no run leaves anything.
+    /// `None` where ONNX Runtime does not give it out: then all runs wait, so that none leaves anything.
     _pinned: Option<arena::Kept>,
 }
 
@@ -141,8 +141,7 @@ pub(crate) fn make(
         }
         Trial::Backend(other) => other,
     };
-    let arena = warm(&engine, &facts, target).map_err(tried)?;
-    let waits = !on_device || leaves_buffers(&engine, &facts).map_err(tried)?;
+    let (arena, leaves) = warm(&engine, &facts, target, on_device).map_err(tried)?;
     facts.weights = match target.kind {
         Kind::Cuda => arena.total,
         // TensorRT takes the memory of its engines by itself. The difference is all that says how much; whoever else
@@ -152,7 +151,7 @@ pub(crate) fn make(
     if let Some(limit) = target.limit.filter(|limit| facts.weights > *limit) {
         return Err(BackendError::OverLimit { path: path(), asked: facts.weights, limit });
     }
-    Ok(Tried { engine, facts, waits })
+    Ok(Tried { engine, facts, waits: !on_device || leaves })
 }
 
 /// Why a trial failed.
@@ -182,7 +181,15 @@ impl From<CudaError> for Trial {
 
 /// Runs on zeros. The first run takes each tensor by itself and learns how they can share one block; the second takes the
 /// block and gives everything else back; from the third on nothing should change any more.
-fn warm(engine: &Arc<Engine>, facts: &ModelFacts, target: &Target) -> Result<ArenaStats, Trial> {
+///
+/// The second answer is whether a run that does not wait leaves pinned buffers behind; asked only of a model that is all
+/// `on_device`.
+fn warm(
+    engine: &Arc<Engine>,
+    facts: &ModelFacts,
+    target: &Target,
+    on_device: bool,
+) -> Result<(ArenaStats, bool), Trial> {
     let device = DeviceBinding::alone(engine.stream(), facts)?;
     for slice in device.inputs.iter().filter(|slice| !slice.is_empty()) {
         engine.stream().fill(slice, 0)?;
@@ -200,37 +207,28 @@ fn warm(engine: &Arc<Engine>, facts: &ModelFacts, target: &Target) -> Result<Are
     shrinking.set("memory.enable_memory_arena_shrinkage", format!("gpu:{}", target.device))?;
     run(&shrinking)?;
     let mut held = engine.arena().map_err(Trial::Arena)?;
+    // ONNX Runtime gives such buffers back after a run that waits, or when the session is released; until then they become
+    // more with each run. Where it does not count them, some are taken to be left.
+    let mut leaves = false;
+    if on_device {
+        let mut asynchronous = RunOptions::new()?;
+        asynchronous.disable_device_sync()?;
+        let before = engine.pinned_in_use();
+        run(&asynchronous)?;
+        leaves = match (before, engine.pinned_in_use()) {
+            (Ok(before), Ok(after)) => after > before,
+            _ => true,
+        };
+    }
     for _ in 2..TRIALS {
         run(&plain)?;
         let now = engine.arena().map_err(Trial::Arena)?;
         if now.total == held.total {
-            return Ok(now);
+            return Ok((now, leaves));
         }
         held = now;
     }
     Err(Trial::Arena(format!("its memory still grows after {TRIALS} runs on the same input: {held:?}")))
-}
-
-/// Whether a run that does not wait leaves pinned buffers behind. ONNX Runtime gives them back after a run that waits, or
-/// when the session is released; until then they become more with each run. What it does not count is taken for such.
-fn leaves_buffers(engine: &Arc<Engine>, facts: &ModelFacts) -> Result<bool, Trial> {
-    let device = DeviceBinding::alone(engine.stream(), facts)?;
-    for slice in device.inputs.iter().filter(|slice| !slice.is_empty()) {
-        engine.stream().fill(slice, 0)?;
-    }
-    let mut bound = Bound::new(engine, &facts.inputs, &facts.outputs, &device)?;
-    let mut held_after = |options: &RunOptions<NoSelectedOutputs>| -> Result<_, Trial> {
-        let ran = bound.run(options);
-        engine.stream().synchronize()?;
-        ran?;
-        Ok(engine.pinned_in_use().ok())
-    };
-    let (waiting, mut asynchronous) = (RunOptions::new()?, RunOptions::new()?);
-    asynchronous.disable_device_sync()?;
-    let before = held_after(&waiting)?;
-    let left = held_after(&asynchronous)?;
-    held_after(&waiting)?;
-    Ok(before.is_none() || left.is_none() || left > before)
 }
 
 /// What `cpu_fallback` allows, in the user's words.

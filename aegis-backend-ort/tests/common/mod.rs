@@ -62,8 +62,11 @@ pub fn gpu_model() -> Option<PathBuf> {
     named.or_else(|| models().map(|folder| folder.join("squeezenet1_1.onnx")))
 }
 
-/// The smallest real model for the device: `AEGIS_ORT_GPU_MODEL`, or the one of the folder that loads fastest.
-pub fn small_gpu_model() -> Option<PathBuf> {
-    let named = std::env::var_os("AEGIS_ORT_GPU_MODEL").map(PathBuf::from);
-    named.or_else(|| models().map(|folder| folder.join("lstm_predictor.onnx")))
+/// Real models for a device, smallest first: `AEGIS_ORT_GPU_MODEL` alone, or two of the folder of models.
+pub fn gpu_models() -> Vec<PathBuf> {
+    if let Some(named) = std::env::var_os("AEGIS_ORT_GPU_MODEL") {
+        return vec![named.into()];
+    }
+    let names = ["lstm_predictor.onnx", "squeezenet1_1.onnx"];
+    models().map_or_else(Vec::new, |folder| names.map(|name| folder.join(name)).into())
 }
