@@ -102,7 +102,7 @@ impl DeviceSession for Flow {
         }
         let ran = self.bound.run(&self.options);
         let stream = self.bound.engine().stream();
-        // ONNX Runtime waits before it puts the return of its buffers on the stream, and not after.
+        // ONNX Runtime does not promise to wait after it has put the return of its buffers on the stream.
         let waited = if self.waits { stream.synchronize() } else { Ok(()) };
         ran.map_err(|error| {
             // The device's own error says whether anything can still be used.

@@ -62,7 +62,7 @@
 //! **What ends the process.** With ONNX Runtime 1.31.1 on an H200, sessions of many threads at once ended the process:
 //! `terminate called after throwing an instance of 'onnxruntime::OnnxRuntimeException'`, `CUDA failure 800: operation not
 //! permitted`, from `cudaFreeHost` in `cuda_allocator.cc`. CUDA answers 800 to a call from a function that a stream calls. ONNX
-//! Runtime's sources have one such call: kernels that copy small tables to the device leave their pinned buffers to the
+//! Runtime's sources have such a function: kernels that copy small tables to the device leave their pinned buffers to the
 //! stream, to be given back in order. The function that gives them back holds the arena that they come from, and if the
 //! session is released before it has run, it frees that arena. Runs that do not wait make this worse: what they leave is put on
 //! the stream only when the session is released, and grows until then. Three things are done about it. The arena is held
