@@ -21,6 +21,8 @@ pub(crate) struct DeviceModel {
     facts: ModelFacts,
     /// Made on the provider's stream when the model was loaded; sessions on this stream share it.
     engine: Arc<Engine>,
+    /// As in [`Tried`].
+    waits: bool,
 }
 
 impl DeviceModel {
@@ -37,9 +39,9 @@ impl DeviceModel {
         }
         host::check(environment, artifact)?;
         target.limit = limits.device_memory;
-        let Tried { engine, facts } = engine::make(environment, artifact, &outline, &target)?;
+        let Tried { engine, facts, waits } = engine::make(environment, artifact, &outline, &target)?;
         let (environment, artifact) = (environment.clone(), artifact.clone());
-        Ok(Self { environment, artifact, outline, target, facts, engine })
+        Ok(Self { environment, artifact, outline, target, facts, engine, waits })
     }
 
     pub(crate) const fn facts(&self) -> &ModelFacts {
@@ -65,20 +67,23 @@ impl DeviceModel {
         // Threads matter only where nodes may run on the host.
         let threads = binding.threads.filter(|_| self.target.cpu_fallback).unwrap_or(self.target.threads);
         let shared = device.stream.raw() == self.engine.stream().raw() && threads == self.target.threads;
-        let engine = if shared {
-            Arc::clone(&self.engine)
+        let (engine, waits) = if shared {
+            (Arc::clone(&self.engine), self.waits)
         } else {
             let stream = Some(Arc::clone(&device.stream));
             let target = Target { stream, threads, ..self.target.clone() };
-            engine::make(&self.environment, &self.artifact, &self.outline, &target)?.engine
+            let tried = engine::make(&self.environment, &self.artifact, &self.outline, &target)?;
+            (tried.engine, tried.waits)
         };
         let refused =
             |error: ort::Error| BackendError::BadBinding { why: said(&error.to_string()).to_owned() };
         let bound = Bound::new(&engine, &self.facts.inputs, &self.facts.outputs, device).map_err(refused)?;
         let mut options = RunOptions::new().map_err(refused)?;
-        // The run returns when everything is on the stream; whoever called waits for the stream.
-        options.disable_device_sync().map_err(refused)?;
-        Ok(Session::Device(Box::new(Flow { bound, options, segments: self.facts.segments })))
+        if !waits {
+            // The run returns when everything is on the stream; whoever called waits for the stream.
+            options.disable_device_sync().map_err(refused)?;
+        }
+        Ok(Session::Device(Box::new(Flow { bound, options, waits, segments: self.facts.segments })))
     }
 }
 
@@ -86,6 +91,7 @@ impl DeviceModel {
 struct Flow {
     bound: Bound,
     options: RunOptions<NoSelectedOutputs>,
+    waits: bool,
     segments: u16,
 }
 
@@ -94,13 +100,18 @@ impl DeviceSession for Flow {
         if segment >= self.segments {
             return Err(BackendError::NoSuchSegment { segment, segments: self.segments });
         }
-        self.bound.run(&self.options).map_err(|error| {
+        let ran = self.bound.run(&self.options);
+        let stream = self.bound.engine().stream();
+        // ONNX Runtime does not promise to wait after it has put the return of its buffers on the stream.
+        let waited = if self.waits { stream.synchronize() } else { Ok(()) };
+        ran.map_err(|error| {
             // The device's own error says whether anything can still be used.
-            match self.bound.engine().stream().is_done() {
+            match waited.clone().and_then(|()| stream.is_done()) {
                 Err(device) => device.into(),
                 Ok(_) => failed(said(&error.to_string()).to_owned()),
             }
-        })
+        })?;
+        Ok(waited?)
     }
 }
 

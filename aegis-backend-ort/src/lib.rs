@@ -8,7 +8,8 @@
 //!
 //! **Providers.** [`OrtBackend::on`] chooses one [`Provider`]; without it models run on the CPU. Nothing else is
 //! registered, so nothing can fall back silently: a provider that does not load is an error that names what is missing, and
-//! a model with a node that the device has no code for is refused unless its provider allows the host.
+//! a model with a node that the device has no code for, or with an input that is read on the host, is refused unless its
+//! provider allows the host.
 //!
 //! # On the CPU
 //!
@@ -50,10 +51,24 @@
 //! sessions on other streams.
 //!
 //! **Runs.** Tensors are bound once, when a session is opened. A run is one call of ONNX Runtime, which returns when
-//! everything is on the stream; this crate adds an uncontended lock to it and takes no memory. A node that runs on the host,
-//! or whose shape depends on data, makes the call wait for the device; and so does an input that is read on the host, since
-//! ONNX Runtime copies such a one only when it is bound, and here it is bound anew for each run. Any thread may run a
-//! session.
+//! everything is on the stream; this crate adds an uncontended lock to it and takes no memory. A node whose shape depends on
+//! data makes the call wait for the device. Any thread may run a session.
+//!
+//! **The host.** A model with nodes on the host, or with inputs that ONNX Runtime reads there (the axis of `CumSum`, the
+//! shape of `Reshape`), is refused with [`BackendError::Unsupported`], which names the input. `cpu_fallback` allows it. Then
+//! each run waits for the device, before it (an input that is read on the host is copied only when it is bound, so it is
+//! bound anew for each run) and after it; loading makes the ONNX Runtime session twice.
+//!
+//! **What ends the process.** With ONNX Runtime 1.31.1 on an H200, sessions of many threads at once ended the process:
+//! `terminate called after throwing an instance of 'onnxruntime::OnnxRuntimeException'`, `CUDA failure 800: operation not
+//! permitted`, from `cudaFreeHost` in `cuda_allocator.cc`. CUDA answers 800 to a call from a function that a stream calls. ONNX
+//! Runtime's sources have such a function: kernels that copy small tables to the device leave their pinned buffers to the
+//! stream, to be given back in order. The function that gives them back holds the arena that they come from, and if the
+//! session is released before it has run, it frees that arena. Runs that do not wait make this worse: what they leave is put on
+//! the stream only when the session is released, and grows until then. Three things are done about it. The arena is held
+//! until the stream has been waited for after the release of the session. The trial counts what a run that does not wait
+//! leaves in the arena: if it is anything, the model's runs wait, with or without `cpu_fallback`. And what is on the host
+//! waits always. That this was the cause is read from the sources, not seen in a debugger.
 //!
 //! **Same bytes.** Convolutions are chosen by cuDNN's heuristics instead of by timing them, reductions are deterministic and
 //! TensorFloat-32 is off, so that one input gives the same bytes in every session on the same device and libraries. TensorRT chooses by timing: only

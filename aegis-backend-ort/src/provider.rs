@@ -21,7 +21,8 @@ pub enum Provider {
         /// Loading tries each model on this stream, and a session that is opened on it uses what loading made. One that is
         /// opened on another stream of the device gets a copy of the model.
         stream: Arc<Stream>,
-        /// Whether nodes that the device has no code for may run on the host. Without it such a model is refused.
+        /// Whether nodes that the device has no code for may run on the host, and inputs be read there. Without it such a
+        /// model is refused; with it each of its runs waits for the device.
         cpu_fallback: bool,
     },
     /// On a CUDA device: TensorRT where it can, the CUDA provider for the rest.

@@ -281,6 +281,7 @@ fn what_the_device_has_no_code_for_is_refused_or_runs_on_the_host() {
         println!("{error}");
         let message = error.to_string();
         assert!(message.contains(&format!("{operator}.onnx")) && message.contains("CPU"), "{message}");
+        assert!(message.contains("cpu_fallback = true"), "{message}");
         refused += 1;
         let model = load(&lenient, &artifact);
         let expected = run(&load(&cpu, &artifact), &Binding::default());
@@ -298,7 +299,9 @@ fn what_the_device_has_no_code_for_is_refused_or_runs_on_the_host() {
 /// it is bound, and a later value never arrived.
 #[test]
 fn an_input_that_is_read_on_the_host_arrives_each_time() {
-    let Some((backend, stream)) = common::cuda(false) else { return };
+    let (Some((strict, _)), Some((backend, stream))) = (common::cuda(false), common::cuda(true)) else {
+        return;
+    };
     let cpu = common::ort().expect("the device's test found it");
     let model = onnx::model(
         &[onnx::node("CumSum", &["x", "axis"], "y")],
@@ -307,6 +310,16 @@ fn an_input_that_is_read_on_the_host_arrives_each_time() {
         &[onnx::port("y", onnx::F32, &["2", "8"])],
     );
     let artifact = Artifact::from_bytes("sums.onnx", model);
+    let error = strict.load_model(&artifact, &Limits::default()).unwrap_err();
+    assert!(matches!(error, BackendError::Unsupported { .. }), "{error:?}");
+    let message = error.to_string();
+    assert!(
+        message.contains("sums.onnx")
+            && message.contains("`axis`")
+            && message.contains("cpu_fallback = true"),
+        "{message}"
+    );
+    assert!(!message.contains("`x`"), "{message}");
     let sums = |model: &dyn Model, binding: &Binding| -> Vec<Vec<u8>> {
         let mut runner = Runner::open(model, binding).unwrap_or_else(|error| panic!("{error}"));
         let numbers: Vec<u8> = (1..=16u8).flat_map(|n| f32::from(n).to_ne_bytes()).collect();
@@ -323,6 +336,40 @@ fn an_input_that_is_read_on_the_host_arrives_each_time() {
     assert_ne!(expected[0], expected[1], "the axis matters");
     let device = Some(bound(&stream, there.facts()));
     assert_eq!(expected, sums(&there, &Binding { threads: None, device }));
+}
+
+/// So many inputs go to the device as a table in a pinned buffer, which the stream gives back. Sessions are released with
+/// work on the stream, from several threads: where the stream's call was the last to hold the arena, the process ended.
+#[test]
+fn buffers_that_a_run_leaves_are_given_back_when_sessions_end() {
+    let Some((backend, stream)) = common::cuda(false) else { return };
+    let concat = onnx::node("Concat", &["x"; 64], "y")
+        .bytes(5, onnx::Message::new().bytes(1, "axis").number(3, 0).number(20, 2));
+    let model = onnx::model(
+        &[concat],
+        &[],
+        &[onnx::port("x", onnx::F32, &["2", "8"])],
+        &[onnx::port("y", onnx::F32, &["128", "8"])],
+    );
+    let artifact = Artifact::from_bytes("many.onnx", model);
+    let expected =
+        run(&load(&common::ort().expect("the device's test found it"), &artifact), &Binding::default());
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                let model = load(&backend, &artifact);
+                for _ in 0..25 {
+                    let stream = Stream::new(stream.context(), StreamPriority::Usual).unwrap();
+                    assert_eq!(expected, on_device(&model, &stream));
+                    let binding = Binding { threads: None, device: Some(bound(&stream, model.facts())) };
+                    let mut session = model.open(&binding).unwrap().into_device().expect("on the device");
+                    for _ in 0..5 {
+                        session.enqueue(0).unwrap();
+                    }
+                }
+            });
+        }
+    });
 }
 
 #[test]

@@ -48,6 +48,23 @@ pub(crate) fn stats(session: &Session, place: MemoryInfo<'_>) -> Result<ArenaSta
     from_pairs(&read)
 }
 
+/// An allocator that is kept alive and not used.
+pub(crate) struct Kept(#[expect(dead_code, reason = "only its life matters")] Allocator);
+
+// SAFETY: nothing can be done with it but drop it, which releases a counted reference (`ReleaseAllocator`) and has no tie
+// to a thread.
+unsafe impl Send for Kept {}
+// SAFETY: as above; a shared one gives nothing out.
+unsafe impl Sync for Kept {}
+
+/// The allocator of `session` at `place`, which lives as long as what is answered even if the session does not.
+///
+/// # Errors
+/// ONNX Runtime's words, if there is none there.
+pub(crate) fn keep(session: &Session, place: MemoryInfo<'_>) -> ort::Result<Kept> {
+    Allocator::new(session, place).map(Kept)
+}
+
 /// A copy of one of ONNX Runtime's texts.
 ///
 /// # Safety
@@ -97,10 +114,15 @@ mod tests {
         let held = stats(&session, place(AllocatorType::Arena)).unwrap();
         assert!(held.in_use <= held.total && held.max_in_use >= held.in_use, "{held:?}");
         assert_eq!(held.limit, None);
+        let kept = keep(&session, place(AllocatorType::Arena)).unwrap();
         let elsewhere = MemoryInfo::new(AllocationDevice::CUDA, 0, AllocatorType::Arena, MemoryType::Default);
         let error = stats(&session, elsewhere.unwrap()).unwrap_err();
         assert!(!error.is_empty());
         println!("{error}");
+        let pinned = crate::ffi::bound::pinned(0).unwrap();
+        assert!(keep(&session, pinned).is_err(), "there is no device");
+        drop(session);
+        drop(kept);
     }
 
     #[test]

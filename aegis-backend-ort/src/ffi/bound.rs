@@ -5,7 +5,7 @@ use crate::engine::Engine;
 use aegis_backend::{DType, DeviceBinding, TensorFacts};
 use aegis_cuda::DeviceSlice;
 use ort::memory::{AllocationDevice, AllocatorType, MemoryInfo, MemoryType};
-use ort::session::{NoSelectedOutputs, RunOptions};
+use ort::session::{NoSelectedOutputs, RunOptions, Session};
 use ort::sys::{ONNXTensorElementDataType as Element, OrtIoBinding, OrtMemoryInfo, OrtStatusPtr, OrtValue};
 use ort::{AsPointer, api};
 use std::ffi::{CStr, CString};
@@ -44,7 +44,7 @@ impl Bound {
         // From here on `drop` releases the binding.
         let mut bound = Self { binding, copied: Vec::new(), engine: Arc::clone(engine), _slices: slices };
         let place = place(engine.device(), AllocatorType::Device)?;
-        let stay = stay_on_device(engine, inputs.len())?;
+        let stay = stay_on_device(engine.session(), engine.device(), inputs.len())?;
         for ((tensor, slice), stays) in inputs.iter().zip(&device.inputs).zip(stay) {
             let (name, value) = (name(tensor)?, Value::new(&place, tensor, slice)?);
             bind_input(bound.binding, &name, &value)?;
@@ -110,10 +110,9 @@ fn bind_input(binding: NonNull<OrtIoBinding>, name: &CStr, value: &Value) -> ort
 
 /// For each input, whether the session reads it where the device's tensors are. A node that runs on the host does not, nor
 /// one that reads a shape.
-fn stay_on_device(engine: &Engine, count: usize) -> ort::Result<Vec<bool>> {
-    let here = place(engine.device(), AllocatorType::Device)?;
+pub(crate) fn stay_on_device(session: &Session, device: u32, count: usize) -> ort::Result<Vec<bool>> {
+    let here = place(device, AllocatorType::Device)?;
     let mut places: Vec<*const OrtMemoryInfo> = vec![std::ptr::null(); count];
-    let session = engine.session();
     if session.inputs().len() != count {
         return Err(ort::Error::new(format!("has {} inputs, not {count}", session.inputs().len())));
     }
@@ -173,6 +172,12 @@ impl Drop for Value {
 pub(crate) fn place(device: u32, allocator: AllocatorType) -> ort::Result<MemoryInfo<'static>> {
     let device = i32::try_from(device).map_err(|_| ort::Error::new("no such device"))?;
     MemoryInfo::new(AllocationDevice::CUDA, device, allocator, MemoryType::Default)
+}
+
+/// Memory of the host from which a device copies, as ONNX Runtime names it.
+pub(crate) fn pinned(device: u32) -> ort::Result<MemoryInfo<'static>> {
+    let device = i32::try_from(device).map_err(|_| ort::Error::new("no such device"))?;
+    MemoryInfo::new(AllocationDevice::CUDA_PINNED, device, AllocatorType::Arena, MemoryType::CPUOutput)
 }
 
 fn name(tensor: &TensorFacts) -> ort::Result<CString> {

@@ -1,19 +1,23 @@
 //! ONNX Runtime used without the backend: the C interface alone, with the same options, as a program without AegisRT would.
 use aegis_backend::{DType, DeviceBinding, ModelFacts, TensorFacts};
-use aegis_cuda::DeviceSlice;
+use aegis_cuda::{DeviceSlice, Stream};
 use ort::sys::{
-    ONNXTensorElementDataType as Element, OrtAllocatorType, OrtEnv, OrtIoBinding, OrtLoggingLevel,
-    OrtMemType, OrtMemoryInfo, OrtRunOptions, OrtSession, OrtStatusPtr,
+    ONNXTensorElementDataType as Element, OrtAllocator, OrtAllocatorType, OrtEnv, OrtIoBinding,
+    OrtLoggingLevel, OrtMemType, OrtMemoryInfo, OrtRunOptions, OrtSession, OrtStatusPtr,
 };
 use std::ffi::{CStr, CString};
 use std::ptr::null_mut;
+use std::sync::Arc;
 
-/// A session with bound tensors. The stream and the slices of `device` must outlive it.
+/// A session with bound tensors. The slices of `device` must outlive it.
 pub struct Bare {
     env: *mut OrtEnv,
     session: *mut OrtSession,
     options: *mut OrtRunOptions,
     binding: *mut OrtIoBinding,
+    /// The session's pinned arena: where the stream's call is the last to hold it, the process ends.
+    pinned: *mut OrtAllocator,
+    stream: Arc<Stream>,
 }
 
 fn ok(status: OrtStatusPtr) {
@@ -33,8 +37,14 @@ impl Bare {
     /// Whether a run returns before the device is done is `asynchronous`.
     pub fn new(model: &[u8], facts: &ModelFacts, device: &DeviceBinding, asynchronous: bool) -> Self {
         let api = ort::api();
-        let mut bare =
-            Self { env: null_mut(), session: null_mut(), options: null_mut(), binding: null_mut() };
+        let mut bare = Self {
+            env: null_mut(),
+            session: null_mut(),
+            options: null_mut(),
+            binding: null_mut(),
+            pinned: null_mut(),
+            stream: Arc::clone(&device.stream),
+        };
         let stream = CString::new((device.stream.raw() as usize).to_string()).unwrap();
         let (mut keys, mut values): (Vec<_>, Vec<_>) =
             OPTIONS.iter().map(|(key, value)| (key.as_ptr(), value.as_ptr())).unzip();
@@ -75,6 +85,11 @@ impl Bare {
             for (tensor, slice) in facts.outputs.iter().zip(&device.outputs) {
                 bare.bind(place, tensor, slice, api.BindOutput);
             }
+            (api.ReleaseMemoryInfo)(place);
+            let mut place = null_mut();
+            let (kind, memory) = (OrtAllocatorType::OrtArenaAllocator, OrtMemType::OrtMemTypeCPUOutput);
+            ok((api.CreateMemoryInfo)(c"CudaPinned".as_ptr(), kind, 0, memory, &raw mut place));
+            ok((api.CreateAllocator)(bare.session, place, &raw mut bare.pinned));
             (api.ReleaseMemoryInfo)(place);
         }
         bare
@@ -133,6 +148,9 @@ impl Drop for Bare {
             (api.ReleaseIoBinding)(self.binding);
             (api.ReleaseRunOptions)(self.options);
             (api.ReleaseSession)(self.session);
+            // What the session put on the stream when it was released is over before the arena is.
+            let _ = self.stream.synchronize();
+            (api.ReleaseAllocator)(self.pinned);
             (api.ReleaseEnv)(self.env);
         }
     }

@@ -61,3 +61,12 @@ pub fn gpu_model() -> Option<PathBuf> {
     let named = std::env::var_os("AEGIS_ORT_GPU_MODEL").map(PathBuf::from);
     named.or_else(|| models().map(|folder| folder.join("squeezenet1_1.onnx")))
 }
+
+/// Real models for a device, smallest first: `AEGIS_ORT_GPU_MODEL` alone, or two of the folder of models.
+pub fn gpu_models() -> Vec<PathBuf> {
+    if let Some(named) = std::env::var_os("AEGIS_ORT_GPU_MODEL") {
+        return vec![named.into()];
+    }
+    let names = ["lstm_predictor.onnx", "squeezenet1_1.onnx"];
+    models().map_or_else(Vec::new, |folder| names.map(|name| folder.join(name)).into())
+}
