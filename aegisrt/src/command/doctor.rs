@@ -6,7 +6,7 @@ mod jetson;
 use crate::backends::{Backends, NAMES};
 use crate::output::Output;
 use crate::profiles::host;
-use aegis_core::DeviceSpec;
+use aegis_core::{DeviceKind, DeviceSpec};
 use aegis_cuda::nvml::Nvml;
 use aegis_cuda::nvrtc::Nvrtc;
 use aegis_cuda::{Jetson, LibraryError, nvtx};
@@ -37,17 +37,20 @@ impl Part {
     }
 }
 
+/// What a backend says of itself: on the first CUDA device where there is one, and always there for TensorRT, which works
+/// nowhere else.
+fn version(name: &str) -> Result<String, String> {
+    let on = |kind| {
+        let device = DeviceSpec { kind, ..DeviceSpec::default() };
+        let mut backends = Backends::default();
+        let backend = backends.get(name, &device, 1);
+        backend.map(aegis_backend::RuntimeBackend::version).map_err(|error| error.to_string())
+    };
+    let on_device = on(DeviceKind::Cuda(0));
+    if on_device.is_ok() || name == "trt" { on_device } else { on(DeviceKind::Cpu) }
+}
+
 pub(crate) fn run(output: &Output) -> u8 {
-    let mut backends = Backends::default();
-    let backends: Vec<Part> = NAMES
-        .iter()
-        .map(|name| {
-            let backend = backends.get(name, &DeviceSpec::default(), 1);
-            let version =
-                backend.map(aegis_backend::RuntimeBackend::version).map_err(|error| error.to_string());
-            Part { name, version }
-        })
-        .collect();
     let nvml = Nvml::open();
     let libraries = beside(&nvml);
     let cuda = aegis_cuda::probe().map_err(|error| error.to_string());
@@ -56,6 +59,7 @@ pub(crate) fn run(output: &Output) -> u8 {
         .flat_map(|driver| &driver.devices)
         .map(|device| (device.ordinal, device.name.as_str(), device::facts(device, nvml.as_ref())))
         .collect();
+    let backends: Vec<Part> = NAMES.iter().map(|name| Part { name, version: version(name) }).collect();
     let driver = Part {
         name: "cuda",
         version: cuda.as_ref().map(|driver| driver.version.to_string()).map_err(Clone::clone),
