@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Measures AegisRT on a machine with an NVIDIA GPU: every figure of docs/BENCHMARKS.md that needs one.
+# Measures AegisRT on a machine with an NVIDIA GPU; docs/BENCHMARKS.md has the figures and the commands that are not here.
 #
 #   scripts/gpu/measure.sh models    ONNX files of real architectures (needs torch and torchvision)
 #   scripts/gpu/measure.sh plans     TensorRT plans of them, built side by side (needs BUILD_PLAN, see build_plan.cpp)
 #   scripts/gpu/measure.sh modules   TVM modules for CUDA (needs the Python packages apache-tvm and apache-tvm-ffi)
 #   scripts/gpu/measure.sh overhead  one model: the bare loop and AegisRT in turn
-#   scripts/gpu/measure.sh memory    six TensorRT engines: separate, one scratch by hand, AegisRT
+#   scripts/gpu/measure.sh memory    all TensorRT engines: separate, one scratch by hand, AegisRT
 #   scripts/gpu/measure.sh systems   three models each on TensorRT, ONNX Runtime, TVM, and mixed: misses, bounds
 #
 # Programs come from AEGIS (the command) and BENCH (the bench `device`); without them they are built here. The libraries
