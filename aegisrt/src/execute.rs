@@ -6,8 +6,8 @@ use crate::{Error, SystemFile};
 use aegis_backend::Place;
 use aegis_context::ExecutionContext;
 use aegis_core::{
-    Blame, Budgeted, Bytes, Clock, Fault, FaultCode, JobId, MonotonicClock, Nanos, TaskId, TaskSet, Usable,
-    Verdict,
+    Blame, Budgeted, Bytes, Clock, DeviceKind, Fault, FaultCode, JobId, MonotonicClock, Nanos, TaskId,
+    TaskSet, Usable, Verdict,
 };
 use aegis_memory::RegionKind;
 use aegis_sched::dispatcher::{self, Executor, Law, Run};
@@ -157,7 +157,17 @@ fn header(file: &SystemFile, loaded: &[Loaded], set: &TaskSet, seed: u64) -> Hea
         set: set.clone(),
         queues: file.spec.tasks().iter().map(|t| t.queue).collect(),
         models: notes.collect(),
-        host: crate::profiles::host(),
+        host: machine(file.spec.device().kind),
+    }
+}
+
+/// The host, and the device that the system names.
+fn machine(kind: DeviceKind) -> String {
+    let host = crate::profiles::host();
+    let DeviceKind::Cuda(ordinal) = kind else { return host };
+    match aegis_cuda::probe().ok().and_then(|d| d.devices.into_iter().find(|d| d.ordinal == ordinal)) {
+        Some(device) => format!("{host}; {device}"),
+        None => format!("{host}; {kind}"),
     }
 }
 

@@ -87,10 +87,16 @@ fn models_on_a_device_run_and_leave_nothing() {
             assert!(task["jobs"].as_u64() >= Some(10) && task["met"] == task["jobs"], "{task}");
             assert_eq!((&task["faulted"], &task["refused"]), (&0.into(), &0.into()), "{task}");
         }
+        let about = said(&aegis(&folder, "--format json trace info system.aegis-trace", &[]));
+        assert!(about.contains("device 0: Fake 40"), "the trace names the device: {about}");
         let report = std::fs::read_to_string(&report).unwrap();
         let left: Vec<&str> =
             report.lines().filter(|l| l.starts_with("live") || l.starts_with("wrong")).collect();
         assert!(left.is_empty(), "{left:?}");
+        // Each segment fills its scratch once, and each model was executed once before the first release.
+        let jobs = |task: usize| value["tasks"][task]["jobs"].as_u64().unwrap();
+        let fills = format!("calls cuMemsetD8Async {}", jobs(0) + 2 * jobs(1) + 3);
+        assert!(report.lines().any(|line| line == fills), "no `{fills}` in {report}");
         // One arena for tensors and one for scratch, however many models there are.
         assert!(report.lines().any(|line| line == "calls cuMemAlloc_v2 2"), "{report}");
     }
