@@ -53,7 +53,7 @@ pub(crate) fn check(artifact: &Artifact, unhashed: bool) -> Result<(), BackendEr
                 why: format!(
                     "there is no {file}: a plan is code that the device executes, and TensorRT loads a damaged one \
                      without an error, so its digest must be there; if this is the plan as it was built, run \
-                     `b3sum {plan} > {file}`",
+                     `aegis trust {plan}`, or `b3sum {plan} > {file}`",
                     file = file.display(),
                     plan = plan.display()
                 ),
@@ -108,7 +108,7 @@ mod tests {
         std::fs::write(&plan, PLAN).unwrap();
         let digest = digest_file(&plan);
         assert_eq!(digest, folder.path().join("model.plan.blake3"));
-        refused(&plan, false, &format!("run `b3sum {} > {}`", plan.display(), digest.display()));
+        refused(&plan, false, &format!("run `aegis trust {0}`, or `b3sum {0} > {1}`", plan.display(), digest.display()));
         check(&Artifact::open(&plan).unwrap(), true).unwrap();
 
         assert_eq!(trust(&plan).unwrap(), digest);
