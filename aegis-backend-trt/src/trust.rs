@@ -108,7 +108,11 @@ mod tests {
         std::fs::write(&plan, PLAN).unwrap();
         let digest = digest_file(&plan);
         assert_eq!(digest, folder.path().join("model.plan.blake3"));
-        refused(&plan, false, &format!("run `aegis trust {0}`, or `b3sum {0} > {1}`", plan.display(), digest.display()));
+        refused(
+            &plan,
+            false,
+            &format!("run `aegis trust {0}`, or `b3sum {0} > {1}`", plan.display(), digest.display()),
+        );
         check(&Artifact::open(&plan).unwrap(), true).unwrap();
 
         assert_eq!(trust(&plan).unwrap(), digest);
