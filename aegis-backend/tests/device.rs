@@ -1,6 +1,10 @@
 //! The conformance suite on a device: simulated models whose tensors lie there, on the stand-in for the CUDA driver that
 //! aegis-cuda's tests have. The tests of this file run in a process of their own that finds the stand-in.
 #![cfg(target_os = "linux")]
+#[path = "../../aegis-cuda/tests/common/stand_ins.rs"]
+#[allow(dead_code, reason = "the libraries beside the driver are not needed here")]
+mod stand_ins;
+
 use aegis_backend::conformance::{self, Case};
 use aegis_backend::sim::SimBackend;
 use aegis_backend::{
@@ -8,7 +12,6 @@ use aegis_backend::{
 };
 use aegis_core::Bytes;
 use aegis_cuda::{Context, DeviceSlice, Stream, StreamPriority, Wait};
-use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 
@@ -110,23 +113,9 @@ fn the_suite_passes_on_a_stand_in_driver() {
     if std::env::var_os(CHILD).is_some() {
         return;
     }
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("cuda-{}", std::process::id()));
-    std::fs::create_dir_all(&folder).unwrap();
-    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/../aegis-cuda/tests/data/fake_driver.rs");
-    let built = Command::new(std::env::var_os("RUSTC").unwrap_or("rustc".into()))
-        .args([
-            "--edition=2024",
-            "--crate-type=cdylib",
-            "--crate-name=cuda",
-            "-Anon_snake_case",
-            source,
-            "-o",
-        ])
-        .arg(folder.join("libcuda.so"))
-        .status();
-    assert!(built.unwrap().success());
+    let folder = stand_ins::stand_in(&[]);
     for defer in ["0", "1"] {
-        let report = folder.join(format!("report-{defer}"));
+        let report = std::env::temp_dir().join(format!("aegis-report-{}-{defer}", std::process::id()));
         let output = Command::new(std::env::current_exe().unwrap())
             .env(CHILD, "1")
             .env("LD_LIBRARY_PATH", &folder)
@@ -137,10 +126,10 @@ fn the_suite_passes_on_a_stand_in_driver() {
         let text = String::from_utf8_lossy(&output.stdout);
         assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
         assert!(text.contains("16 passed"), "{text}");
-        let report = std::fs::read_to_string(report).unwrap();
+        let lines = std::fs::read_to_string(&report).unwrap();
+        std::fs::remove_file(&report).unwrap();
         let left: Vec<&str> =
-            report.lines().filter(|line| line.starts_with("live") || line.starts_with("wrong")).collect();
+            lines.lines().filter(|line| line.starts_with("live") || line.starts_with("wrong")).collect();
         assert!(left.is_empty(), "{left:?}");
     }
-    std::fs::remove_dir_all(folder).unwrap();
 }

@@ -2,9 +2,11 @@
 //! The stand-in is the one of aegis-cuda's tests; its first lines say what it can be told.
 #![cfg(target_os = "linux")]
 mod common;
+#[path = "../../aegis-cuda/tests/common/stand_ins.rs"]
+#[allow(dead_code, reason = "the libraries beside the driver are not needed here")]
+mod stand_ins;
 use common::Folder;
 use serde_json::Value;
-use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 /// Two models on the device whose scratch may share memory, and one on the host.
@@ -37,34 +39,11 @@ queue = 20
 sim = { weights = "1 MiB" }
 "#;
 
-/// A folder with the stand-in driver.
-fn driver() -> &'static Path {
-    static BUILT: std::sync::OnceLock<PathBuf> = std::sync::OnceLock::new();
-    BUILT.get_or_init(|| {
-        let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("cuda-{}", std::process::id()));
-        std::fs::create_dir_all(&folder).unwrap();
-        let source = concat!(env!("CARGO_MANIFEST_DIR"), "/../aegis-cuda/tests/data/fake_driver.rs");
-        let built = Command::new(std::env::var_os("RUSTC").unwrap_or("rustc".into()))
-            .args([
-                "--edition=2024",
-                "--crate-type=cdylib",
-                "--crate-name=cuda",
-                "-Anon_snake_case",
-                source,
-                "-o",
-            ])
-            .arg(folder.join("libcuda.so"))
-            .status();
-        assert!(built.unwrap().success());
-        folder
-    })
-}
-
 fn aegis(folder: &Folder, command: &str, environment: &[(&str, &str)]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_aegis"))
         .args(command.split_whitespace())
         .current_dir(folder.path(""))
-        .env("LD_LIBRARY_PATH", driver())
+        .env("LD_LIBRARY_PATH", stand_ins::stand_in(&[]))
         .envs(environment.iter().copied())
         .output()
         .unwrap()
