@@ -123,13 +123,18 @@ impl Runner {
             },
             Flow::Device { session, staging } => {
                 staging.begin()?;
-                // Whatever is on the stream is waited for, also after an error; the first error is the one to tell.
+                // Whatever is on the stream is waited for, also after an error. The first error is the one to tell, unless
+                // the device is lost: then nothing else matters.
                 let enqueued = session.enqueue(segment);
                 let copied = staging.end();
-                let waited = if copied.is_ok() { staging.wait() } else { staging.settle() };
-                enqueued?;
-                copied?;
-                Ok(waited?)
+                let device = staging.wait().and(copied);
+                match device {
+                    Err(error) if error.is_sticky() => Err(error.into()),
+                    device => {
+                        enqueued?;
+                        Ok(device?)
+                    }
+                }
             }
         }
     }

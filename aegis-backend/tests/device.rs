@@ -8,9 +8,10 @@ mod stand_ins;
 use aegis_backend::conformance::{self, Case};
 use aegis_backend::sim::SimBackend;
 use aegis_backend::{
-    Artifact, BackendError, Binding, DeviceBinding, Limits, Model, ModelFacts, RuntimeBackend, Session, catch,
+    Artifact, BackendError, Binding, DeviceBinding, DeviceSession, Limits, Model, ModelFacts, Runner,
+    RuntimeBackend, SegmentIndex, Session, catch,
 };
-use aegis_core::Bytes;
+use aegis_core::{Blame, Bytes, Fault, FaultCode, Usable};
 use aegis_cuda::{Context, DeviceSlice, Stream, StreamPriority, Wait};
 use std::process::Command;
 use std::sync::Arc;
@@ -108,24 +109,76 @@ fn what_is_wrong_with_a_binding_is_said() {
     assert!(none.contains("no stream and tensors there are given"), "{none}");
 }
 
+/// Says no to every job, whatever the device says.
+struct SaysNo;
+
+impl DeviceSession for SaysNo {
+    fn enqueue(&mut self, _: SegmentIndex) -> Result<(), BackendError> {
+        let fault =
+            Fault { blame: Blame::Backend, code: FaultCode::ExecutionFailed, usable: Usable::Session };
+        Err(BackendError::Execution { why: "no".to_owned(), fault })
+    }
+}
+
+struct Refusing(Box<dyn Model>);
+
+impl Model for Refusing {
+    fn facts(&self) -> &ModelFacts {
+        self.0.facts()
+    }
+
+    fn open(&self, _: &Binding) -> Result<Session, BackendError> {
+        Ok(Session::Device(Box::new(SaysNo)))
+    }
+}
+
+#[test]
+fn a_lost_device_is_told_before_anything_else() {
+    let Some(stream) = stream() else { return };
+    let sound = SimBackend::without_waiting(1).load(&model(), &Limits::default()).unwrap();
+    let model = Refusing(sound);
+    let device = Some(DeviceBinding::alone(&stream, model.facts()).unwrap());
+    let mut runner = Runner::open(&model, &Binding { threads: None, device }).unwrap();
+    let usable = runner.run(0).unwrap_err().fault().usable;
+    let lost = std::env::var_os("FAKE_CUDA_FAIL").is_some();
+    assert_eq!(usable, if lost { Usable::Nothing } else { Usable::Session });
+}
+
+/// Runs the test of that name, or all, on the stand-in told by `environment`; answers what it printed.
+fn on_a_stand_in(name: Option<&str>, environment: &[(&str, &str)]) -> String {
+    let output = Command::new(std::env::current_exe().unwrap())
+        .args(name.iter().flat_map(|name| ["--exact", name]))
+        .env(CHILD, "1")
+        .env("LD_LIBRARY_PATH", stand_ins::stand_in(&[]))
+        .envs(environment.iter().copied())
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
+    text
+}
+
+#[test]
+fn a_lost_device_is_found_on_a_stand_in_driver() {
+    if std::env::var_os(CHILD).is_none() {
+        // The first work on the stream ends the device: 700 is an illegal address.
+        on_a_stand_in(
+            Some("a_lost_device_is_told_before_anything_else"),
+            &[("FAKE_CUDA_FAIL", "work:1:700")],
+        );
+    }
+}
+
 #[test]
 fn the_suite_passes_on_a_stand_in_driver() {
     if std::env::var_os(CHILD).is_some() {
         return;
     }
-    let folder = stand_ins::stand_in(&[]);
     for defer in ["0", "1"] {
         let report = std::env::temp_dir().join(format!("aegis-report-{}-{defer}", std::process::id()));
-        let output = Command::new(std::env::current_exe().unwrap())
-            .env(CHILD, "1")
-            .env("LD_LIBRARY_PATH", &folder)
-            .env("FAKE_CUDA_DEFER", defer)
-            .env("FAKE_CUDA_REPORT", &report)
-            .output()
-            .unwrap();
-        let text = String::from_utf8_lossy(&output.stdout);
-        assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
-        assert!(text.contains("16 passed"), "{text}");
+        let told = [("FAKE_CUDA_DEFER", defer), ("FAKE_CUDA_REPORT", report.to_str().unwrap())];
+        let text = on_a_stand_in(None, &told);
+        assert!(text.contains("18 passed"), "{text}");
         let lines = std::fs::read_to_string(&report).unwrap();
         std::fs::remove_file(&report).unwrap();
         let left: Vec<&str> =

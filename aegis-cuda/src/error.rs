@@ -53,11 +53,7 @@ pub enum ProbeError {
         devices: usize,
     },
     /// A driver call failed.
-    #[error(
-        "{call} failed with CUDA error {code}{}{}",
-        name.as_deref().map(|name| format!(" ({name})")).unwrap_or_default(),
-        if *sticky { "; nothing on this device can be used by this process any more" } else { "" }
-    )]
+    #[error("{}", failed(call, *code, name.as_deref(), *sticky))]
     Call {
         /// The driver function.
         call: &'static str,
@@ -151,11 +147,7 @@ pub enum CudaError {
         needs: &'static str,
     },
     /// A driver call failed, or work that was started before it.
-    #[error(
-        "{call} failed with CUDA error {code}{}{}",
-        name.as_deref().map(|name| format!(" ({name})")).unwrap_or_default(),
-        if *sticky { "; nothing on this device can be used by this process any more" } else { "" }
-    )]
+    #[error("{}", failed(call, *code, name.as_deref(), *sticky))]
     Call {
         /// The driver function.
         call: &'static str,
@@ -175,6 +167,13 @@ impl CudaError {
     pub const fn is_sticky(&self) -> bool {
         matches!(self, Self::Call { sticky: true, .. } | Self::Probe(ProbeError::Call { sticky: true, .. }))
     }
+}
+
+/// What is said of a driver call that failed.
+fn failed(call: &str, code: i32, name: Option<&str>, sticky: bool) -> String {
+    let name = name.map(|name| format!(" ({name})")).unwrap_or_default();
+    let lost = if sticky { "; nothing on this device can be used by this process any more" } else { "" };
+    format!("{call} failed with CUDA error {code}{name}{lost}")
 }
 
 /// A driver call's answer as a value.
