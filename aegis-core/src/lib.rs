@@ -7,6 +7,7 @@
 
 extern crate alloc;
 
+mod arrival;
 mod bytes;
 mod clock;
 mod decision;
@@ -16,9 +17,11 @@ mod nanos;
 mod quantity;
 mod rng;
 mod spec;
+mod system;
 mod task;
 mod verdict;
 
+pub use arrival::{ArrivalCurve, ArrivalCurveError, ArrivalLaw};
 pub use bytes::Bytes;
 #[cfg(feature = "std")]
 pub use clock::MonotonicClock;
@@ -32,5 +35,8 @@ pub use rng::Rng;
 pub use spec::{
     Budget, DeviceKind, DeviceSpec, NoDeviceKind, PriorityOrder, ProfileSpec, SpecError, SystemSpec, TaskSpec,
 };
-pub use task::{Overheads, Policy, Priority, Task, TaskDraft, TaskSet, TaskSetError};
+pub use system::{
+    Chain, Criticality, HostPart, Partition, Segment, System, SystemError, SystemTask, Trigger, topological,
+};
+pub use task::{Overheads, Policy, Priority, Stall, Task, TaskDraft, TaskSet, TaskSetError};
 pub use verdict::{Bound, Decided, Rejection, TaskVerdict, Term, TermKind, Verdict};

@@ -237,7 +237,7 @@ impl SystemSpec {
         let drafts = self.tasks.iter().enumerate().map(|(i, task)| TaskDraft {
             name: task.name.clone(),
             segments: alloc::vec![wcet(i, task)],
-            period: task.period,
+            arrival: task.period.into(),
             deadline: task.deadline,
             jitter: task.jitter,
             priority: task.priority,

@@ -1,5 +1,5 @@
 //! Tasks as the analyses and the scheduler see them: WCET per segment, arrival law, deadline, priority, policy.
-use crate::{Nanos, TaskId};
+use crate::{ArrivalLaw, Nanos, TaskId};
 use alloc::collections::BTreeSet;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -46,22 +46,50 @@ pub struct Priority(pub u32);
 pub struct Overheads {
     /// The longest delay between an arrival and the moment the scheduler sees it; adds to every task's jitter.
     pub release: Nanos,
-    /// The longest delay between the scheduler's decision and the start of a segment; adds to every segment.
+    /// The longest delay between the scheduler's decision and the call that starts a segment; adds to every segment.
     pub dispatch: Nanos,
+    /// The longest delay between that call and the start on the device; adds to every segment.
+    pub launch: Nanos,
+    /// The longest time for a job's inputs and outputs to be copied; adds to the first segment of every job.
+    pub copy: Nanos,
     /// The longest delay between the end of a segment and the moment the scheduler sees it; adds to every segment.
     pub completion: Nanos,
+    /// The partition stands still after a fault until it is usable again.
+    pub recovery: Stall,
+    /// The device stands still while its clocks or its power mode change.
+    pub clock_change: Stall,
+    /// The partition stands still while evicted weights are brought back.
+    pub reload: Stall,
+}
+
+impl Overheads {
+    /// What every segment takes beside its execution; `None` when it does not fit.
+    #[must_use]
+    pub fn around_segment(&self) -> Option<Nanos> {
+        self.dispatch.checked_add(self.launch)?.checked_add(self.completion)
+    }
+}
+
+/// The partition serves nobody for a while, now and then; nothing when `length` is 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct Stall {
+    /// How long it stands still, at most.
+    pub length: Nanos,
+    /// The least time between the beginnings of two of them; not zero where `length` is not.
+    pub gap: Nanos,
 }
 
 /// A task before it is checked: what a file or a program states.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct TaskDraft {
     /// Unique name.
     pub name: String,
     /// WCET of each non-preemptive segment, in order of execution.
     pub segments: Vec<Nanos>,
-    /// Period or minimum inter-arrival time `T`.
-    pub period: Nanos,
-    /// Relative deadline `D`, from arrival; the period when absent.
+    /// How often jobs arrive: period or minimum inter-arrival time `T`, or an arrival curve.
+    pub arrival: ArrivalLaw,
+    /// Relative deadline `D`, from arrival; when absent the period, or the mean distance of an arrival curve.
     pub deadline: Option<Nanos>,
     /// Release jitter `J`: a job that arrives at `a` is released in `[a, a + J]`.
     pub jitter: Nanos,
@@ -77,8 +105,8 @@ pub struct Task {
     pub name: String,
     /// WCET of each non-preemptive segment; at least one, none zero.
     pub segments: Vec<Nanos>,
-    /// Period or minimum inter-arrival time `T`, not zero.
-    pub period: Nanos,
+    /// How often jobs arrive; a period `T` is not zero.
+    pub arrival: ArrivalLaw,
     /// Relative deadline `D`, not zero.
     pub deadline: Nanos,
     /// Release jitter `J`.
@@ -111,6 +139,18 @@ pub enum TaskSetError {
     /// There is nothing to analyse.
     #[error("the task set is empty; state at least one task")]
     Empty,
+    /// A stall that would never end, or that does not fit.
+    #[error(
+        "overhead `{stall}` takes {length} and may come again after {gap}; the gap must be at least the length and at most 2^62 ns"
+    )]
+    Stall {
+        /// Which overhead.
+        stall: &'static str,
+        /// How long it takes.
+        length: Nanos,
+        /// How soon it may come again.
+        gap: Nanos,
+    },
     /// More tasks than identifiers.
     #[error("{n} tasks are too many; the most is {}", u16::MAX)]
     TooMany {
@@ -182,6 +222,15 @@ impl TaskSet {
         if drafts.is_empty() {
             return Err(TaskSetError::Empty);
         }
+        for (stall, value) in [
+            ("recovery", overheads.recovery),
+            ("clock_change", overheads.clock_change),
+            ("reload", overheads.reload),
+        ] {
+            if value.length > value.gap || value.gap > LONGEST {
+                return Err(TaskSetError::Stall { stall, length: value.length, gap: value.gap });
+            }
+        }
         if drafts.len() > usize::from(u16::MAX) {
             return Err(TaskSetError::TooMany { n: drafts.len() });
         }
@@ -199,8 +248,9 @@ impl TaskSet {
             if draft.segments.is_empty() {
                 return Err(TaskSetError::NoSegments { index, task });
             }
-            let deadline = draft.deadline.unwrap_or(draft.period);
-            for (field, value) in [("period", draft.period), ("deadline", deadline)]
+            let distance = draft.arrival.mean_distance();
+            let deadline = draft.deadline.unwrap_or(distance);
+            for (field, value) in [("period", draft.arrival.rate().1), ("deadline", deadline)]
                 .into_iter()
                 .chain(draft.segments.iter().map(|c| ("WCET", *c)))
             {
@@ -208,16 +258,16 @@ impl TaskSet {
                     return Err(TaskSetError::Zero { index, task, field });
                 }
             }
-            let per_segment = overheads.dispatch.checked_add(overheads.completion);
+            let per_segment = overheads.around_segment();
             let wcet = draft
                 .segments
                 .iter()
-                .try_fold(Nanos::ZERO, |sum, c| sum.checked_add(*c)?.checked_add(per_segment?));
+                .try_fold(overheads.copy, |sum, c| sum.checked_add(*c)?.checked_add(per_segment?));
             let jitter = draft.jitter.checked_add(overheads.release);
             for (field, value) in [
                 ("WCET with overheads", wcet),
                 ("jitter with the release overhead", jitter),
-                ("period", Some(draft.period)),
+                ("period", Some(draft.arrival.rate().1)),
                 ("deadline", Some(deadline)),
             ] {
                 if value.is_none_or(|v| v > LONGEST) {
@@ -231,7 +281,7 @@ impl TaskSet {
             tasks.push(Task {
                 name: task,
                 segments: draft.segments,
-                period: draft.period,
+                arrival: draft.arrival,
                 deadline,
                 jitter: draft.jitter,
                 priority,
@@ -239,7 +289,7 @@ impl TaskSet {
         }
         if !stated {
             let mut order: Vec<usize> = (0..tasks.len()).collect();
-            order.sort_by_key(|&i| (tasks[i].deadline, tasks[i].period, i));
+            order.sort_by_key(|&i| (tasks[i].deadline, tasks[i].arrival.mean_distance(), i));
             for (priority, i) in (0..).zip(order) {
                 tasks[i].priority = Priority(priority);
             }
@@ -288,7 +338,7 @@ mod tests {
         TaskDraft {
             name: name.into(),
             segments: vec![Nanos(c)],
-            period: Nanos(t),
+            arrival: Nanos(t).into(),
             deadline: None,
             jitter: Nanos::ZERO,
             priority: None,

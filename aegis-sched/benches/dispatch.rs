@@ -63,7 +63,7 @@ fn main() {
     let draft = TaskDraft {
         name: "tick".to_owned(),
         segments: vec![Nanos(1)],
-        period: Nanos::from_millis(1),
+        arrival: Nanos::from_millis(1).into(),
         deadline: None,
         jitter: Nanos::ZERO,
         priority: None,

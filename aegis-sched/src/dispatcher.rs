@@ -154,8 +154,10 @@ fn dispatch(
                 tell(&mut state, recorder, now, Event::Release { job, arrival: arrivals[i] });
                 told = true;
                 released[i] += 1;
-                let late = if run.laws[i].sporadic { rng.between(0, task.period.0 / 2) } else { 0 };
-                arrivals[i] = arrivals[i].saturating_add(task.period).saturating_add(Nanos(late));
+                let late =
+                    if run.laws[i].sporadic { rng.between(0, task.arrival.mean_distance().0 / 2) } else { 0 };
+                arrivals[i] =
+                    arrivals[i].saturating_add(task.arrival.mean_distance()).saturating_add(Nanos(late));
             }
         }
         // Finally one decision on all of it.

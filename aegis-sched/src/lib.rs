@@ -1,11 +1,10 @@
-//! Profiles, analyses, admission, the pure scheduler, the dispatcher and the simulator.
+//! Profiles, the pure scheduler, the dispatcher and the simulator.
 //!
 //! The centre is [`step`], a pure function from (state, now, event) to a decision with its reason. The [`simulator`]
 //! feeds it virtual time, the [`dispatcher`] feeds it real events and carries its decisions out, [`replay`] feeds it a
-//! recorded run and compares. [`analysis::admit`] proves beforehand what all of them may then rely on.
+//! recorded run and compares. `aegis_analysis::admit` proves beforehand what all of them may then rely on.
 #![forbid(unsafe_code)]
 
-pub mod analysis;
 pub mod dispatcher;
 pub mod profile;
 pub mod replay;

@@ -63,7 +63,7 @@ mod tests {
         let draft = |name: &str, c, t| TaskDraft {
             name: name.to_owned(),
             segments: vec![Nanos(c), Nanos(c)],
-            period: Nanos(t),
+            arrival: Nanos(t).into(),
             deadline: None,
             jitter: Nanos(2),
             priority: None,

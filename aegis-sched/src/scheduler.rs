@@ -188,7 +188,7 @@ mod tests {
         let draft = |name: &str, segments: &[u64], deadline| TaskDraft {
             name: name.to_owned(),
             segments: segments.iter().copied().map(Nanos).collect(),
-            period: Nanos(100),
+            arrival: Nanos(100).into(),
             deadline: Some(Nanos(deadline)),
             jitter: Nanos::ZERO,
             priority: None,

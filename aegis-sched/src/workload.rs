@@ -61,8 +61,8 @@ impl Workload for Periodic<'_> {
         if arrival > self.horizon {
             return None;
         }
-        let extra = if self.gaps[i] { self.rng.between(0, spec.period.0 / 2) } else { 0 };
-        self.next[i] = arrival + spec.period + Nanos(extra);
+        let extra = if self.gaps[i] { self.rng.between(0, spec.arrival.mean_distance().0 / 2) } else { 0 };
+        self.next[i] = arrival + spec.arrival.mean_distance() + Nanos(extra);
         let jitter = spec.jitter + self.set.overheads().release;
         let delay = if jitter == Nanos::ZERO { 0 } else { self.rng.between(0, jitter.0) };
         let release = (arrival + Nanos(delay)).max(self.released[i]);
@@ -113,7 +113,7 @@ impl<'a> Adversary<'a> {
 
     /// Long enough for everything to finish and for every task to be free to arrive again, early jitter included.
     fn silence(&self) -> Nanos {
-        let reach = |t: &Task| t.period + t.deadline + self.jitter(t) * 2;
+        let reach = |t: &Task| t.arrival.mean_distance() + t.deadline + self.jitter(t) * 2;
         self.length + self.set.tasks().iter().map(reach).max().unwrap_or_default() + Nanos(1)
     }
 
@@ -137,18 +137,18 @@ impl<'a> Adversary<'a> {
             let jitter = self.jitter(task);
             // The first arrival, counted from the common release; what arrived before it is released with it.
             let first = if random {
-                i128::from(self.rng.between(0, task.period.0)) - i128::from(jitter.0)
+                i128::from(self.rng.between(0, task.arrival.mean_distance().0)) - i128::from(jitter.0)
             } else if i == blocker && i != victim {
                 -1
             } else if i == victim {
                 // Its deadline falls on a deadline of another task; its own earlier jobs are as dense as they may be.
                 let other = &self.set.tasks()[aligned_to];
-                let deadline = i128::from(jobs_before) * i128::from(other.period.0)
+                let deadline = i128::from(jobs_before) * i128::from(other.arrival.mean_distance().0)
                     + i128::from(other.deadline.0)
                     - i128::from(self.jitter(other).0);
                 let arrival = deadline - i128::from(task.deadline.0);
                 let earliest = -i128::from(jitter.0);
-                earliest + (arrival - earliest).max(0).rem_euclid(i128::from(task.period.0))
+                earliest + (arrival - earliest).max(0).rem_euclid(i128::from(task.arrival.mean_distance().0))
             } else {
                 -i128::from(jitter.0)
             };
@@ -157,7 +157,9 @@ impl<'a> Adversary<'a> {
             let mut arrival = Nanos(u64::try_from(i128::from(self.start.0) + first).unwrap_or_default());
             let mut released = Nanos::ZERO;
             // However short its period beside the others', a task brings no more jobs than fit in memory.
-            let until = until.min(self.start.saturating_add(Nanos(task.period.0.saturating_mul(MOST_JOBS))));
+            let until = until.min(
+                self.start.saturating_add(Nanos(task.arrival.mean_distance().0.saturating_mul(MOST_JOBS))),
+            );
             loop {
                 let delay = if tight { 0 } else { self.rng.between(0, jitter.0) };
                 let release = (arrival + Nanos(delay)).max(released);
@@ -165,8 +167,8 @@ impl<'a> Adversary<'a> {
                 self.upcoming[i].push_back(Arrival { arrival, release: released });
                 self.jobs_left = self.jobs_left.saturating_sub(1);
                 last = last.max(arrival);
-                let gap = if tight { 0 } else { self.rng.between(0, task.period.0) };
-                arrival = arrival + task.period + Nanos(gap);
+                let gap = if tight { 0 } else { self.rng.between(0, task.arrival.mean_distance().0) };
+                arrival = arrival + task.arrival.mean_distance() + Nanos(gap);
                 if arrival > until {
                     break;
                 }
@@ -215,7 +217,10 @@ mod tests {
                 jobs += 1;
                 assert!(now.arrival <= now.release && now.release <= now.arrival + jitter, "{now:?}");
                 if let Some(before) = before {
-                    assert!(now.arrival >= before.arrival + task.period, "{before:?} {now:?}");
+                    assert!(
+                        now.arrival >= before.arrival + task.arrival.mean_distance(),
+                        "{before:?} {now:?}"
+                    );
                     assert!(now.release >= before.release, "{before:?} {now:?}");
                 }
                 before = Some(now);
@@ -232,12 +237,13 @@ mod tests {
         let draft = |name: &str, c, t, d, j| TaskDraft {
             name: name.to_owned(),
             segments: vec![Nanos(c)],
-            period: Nanos(t),
+            arrival: Nanos(t).into(),
             deadline: Some(Nanos(d)),
             jitter: Nanos(j),
             priority: None,
         };
-        let overheads = Overheads { release: Nanos(1), dispatch: Nanos(1), completion: Nanos(2) };
+        let overheads =
+            Overheads { release: Nanos(1), dispatch: Nanos(1), completion: Nanos(2), ..Overheads::default() };
         let drafts = vec![draft("a", 2, 10, 8, 3), draft("b", 3, 17, 40, 0), draft("c", 1, 4, 4, 9)];
         let set = TaskSet::new(Policy::Edf, overheads, drafts).unwrap();
         for seed in 0..50 {

@@ -57,7 +57,7 @@ fn set(tasks: &[(&str, u64)], segments: usize) -> TaskSet {
     let drafts = tasks.iter().map(|&(name, period_ms)| TaskDraft {
         name: name.to_owned(),
         segments: vec![Nanos::from_millis(1); segments],
-        period: Nanos::from_millis(period_ms),
+        arrival: Nanos::from_millis(period_ms).into(),
         deadline: None,
         jitter: Nanos::ZERO,
         priority: None,

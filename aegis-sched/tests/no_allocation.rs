@@ -12,7 +12,7 @@ fn a_million_steps_allocate_nothing() {
         let drafts = (0..TASKS).map(|i| TaskDraft {
             name: format!("t{i}"),
             segments: vec![Nanos(10)],
-            period: Nanos(1_000),
+            arrival: Nanos(1_000).into(),
             deadline: Some(Nanos(500 + u64::from(i * 7 % 13))),
             jitter: Nanos::ZERO,
             priority: None,

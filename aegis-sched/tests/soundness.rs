@@ -2,8 +2,8 @@
 //! early completions, by the very code that drives the device; and a test of that test, with a planted defect.
 //!
 //! `AEGIS_JOBS` sets the number of jobs (default 1 000 000 in debug builds, 10 000 000 in release), `AEGIS_SEED` the seed.
+use aegis_analysis::admit;
 use aegis_core::{Nanos, Overheads, Policy, Rng, TaskDraft, TaskSet, TermKind, Verdict};
-use aegis_sched::analysis::admit;
 use aegis_sched::simulator::simulate;
 use aegis_sched::workload::{Adversary, Execution};
 
@@ -24,6 +24,7 @@ fn system(rng: &mut Rng, policy: Policy) -> TaskSet {
             release: Nanos(rng.between(0, 2)),
             dispatch: Nanos(rng.between(0, 1)),
             completion: Nanos(rng.between(0, 1)),
+            ..Overheads::default()
         }
     } else {
         Overheads::default()
@@ -41,7 +42,7 @@ fn system(rng: &mut Rng, policy: Policy) -> TaskSet {
             TaskDraft {
                 name: format!("t{i}"),
                 segments,
-                period: Nanos(period),
+                arrival: Nanos(period).into(),
                 deadline: Some(Nanos(rng.between(period / 2 + 1, period * 2))),
                 jitter: Nanos(if rng.one_in(3) { rng.between(0, period) } else { 0 }),
                 priority: None,
@@ -115,7 +116,7 @@ fn mvp_scenario_misses_only_under_adversarial_release() {
     let draft = |name: &str, c, t, d| TaskDraft {
         name: name.to_owned(),
         segments: vec![Nanos::from_millis(c)],
-        period: Nanos::from_millis(t),
+        arrival: Nanos::from_millis(t).into(),
         deadline: Some(Nanos::from_millis(d)),
         jitter: Nanos::ZERO,
         priority: None,

@@ -1,4 +1,4 @@
-//! The format of a trace file, version 1.
+//! The format of a trace file, version 2.
 //!
 //! ```text
 //! file   = "AEGISTRC" version:u16 block*
@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 /// The first bytes of every trace.
 pub const MAGIC: [u8; 8] = *b"AEGISTRC";
 /// The version that this crate writes and reads.
-pub const VERSION: u16 = 1;
+pub const VERSION: u16 = 2;
 /// The longest payload of a block.
 pub const LONGEST: u32 = 1 << 24;
 

@@ -52,7 +52,7 @@ impl Header {
         let drafts = self.set.tasks().iter().map(|task| TaskDraft {
             name: task.name.clone(),
             segments: task.segments.clone(),
-            period: task.period,
+            arrival: task.arrival.clone(),
             deadline: Some(task.deadline),
             jitter: task.jitter,
             priority: Some(task.priority),

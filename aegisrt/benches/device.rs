@@ -224,7 +224,7 @@ fn dispatched(context: ExecutionContext, period: Nanos, jobs: u64, times: &mut T
     let draft = TaskDraft {
         name: "bench".to_owned(),
         segments: vec![period],
-        period,
+        arrival: period.into(),
         deadline: None,
         jitter: Nanos::ZERO,
         priority: None,

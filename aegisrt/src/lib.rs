@@ -2,7 +2,7 @@
 //!
 //! This crate is the umbrella: [`Runtime`] does the whole job for a program, the `aegis` command does it for a person.
 //! The stages are plain functions on plain data and can be used one by one: [`SystemFile::open`], [`load::load`],
-//! [`measure::measure`], [`analysis::admit`](aegis_sched::analysis::admit), [`memory::plan_memory`],
+//! [`measure::measure`], [`analysis::admit`](aegis_analysis::admit), [`memory::plan_memory`],
 //! [`execute::execute`], [`Report::of`]. The crates behind it are re-exported.
 #![forbid(unsafe_code)]
 

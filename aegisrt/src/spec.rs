@@ -266,6 +266,7 @@ fn parse(text: &str) -> Result<(SystemSpec, Vec<Places>), Misplaced> {
         release: value(raw.overhead.release),
         dispatch: value(raw.overhead.dispatch),
         completion: value(raw.overhead.completion),
+        ..Overheads::default()
     };
     let defaults = ProfileSpec::default();
     let spans: Vec<Range<usize>> = [&raw.profile.exceedance, &raw.profile.confidence]

@@ -1,8 +1,8 @@
 //! `aegis admit --tasks FILE.json`: task sets without models, and verdicts as JSON.
 use crate::Error;
 use crate::diagnostic::{SourceError, in_words, read_text};
+use aegis_analysis::remedy::Remedy;
 use aegis_core::{Nanos, Overheads, Policy, Priority, TaskDraft, TaskSet, TaskSetError, Verdict};
-use aegis_sched::analysis::remedy::Remedy;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
@@ -85,7 +85,7 @@ fn parse(text: &str, policy: Option<Policy>) -> Result<TaskSet, Misplaced> {
         drafts.push(TaskDraft {
             name: task.name,
             segments,
-            period: Nanos(task.t_ns),
+            arrival: Nanos(task.t_ns).into(),
             deadline: task.d_ns.map(Nanos),
             jitter: Nanos(task.j_ns),
             priority: task.priority.map(Priority),
@@ -100,6 +100,7 @@ fn parse(text: &str, policy: Option<Policy>) -> Result<TaskSet, Misplaced> {
         release: Nanos(raw.overheads.release),
         dispatch: Nanos(raw.overheads.dispatch),
         completion: Nanos(raw.overheads.completion),
+        ..Overheads::default()
     };
     TaskSet::new(policy.unwrap_or(stated), overheads, drafts).map_err(|error| {
         let task = index(&error).and_then(|i| raw.tasks.get(i));

@@ -8,6 +8,7 @@ use std::path::Path;
 /// other, so backends see neither contexts nor the scheduler, the memory planner no contexts, and the trace no CUDA.
 const ROWS: &[(u8, &str, &str)] = &[
     (0, "aegis-core", "the words as types: time, memory, tasks, events, decisions, verdicts, faults"),
+    (1, "aegis-analysis", "admission: schedulability analyses, their derivations, what would fit"),
     (1, "aegis-trace", "recording of events and decisions: rings, trace file, query"),
     (1, "aegis-cuda", "CUDA driver access: probe first, typed answers"),
     (2, "aegis-memory", "one memory plan for all models: problem, bound, search, validator"),
@@ -17,7 +18,7 @@ const ROWS: &[(u8, &str, &str)] = &[
     (4, "aegis-backend-ort", "ONNX Runtime adapter"),
     (4, "aegis-backend-tvm", "TVM adapter"),
     (4, "aegis-backend-rten", "rten adapter, the embedded CPU backend"),
-    (5, "aegis-sched", "profiles, analyses, admission, the pure scheduler, dispatcher, simulator"),
+    (5, "aegis-sched", "profiles, the pure scheduler, dispatcher, simulator"),
     (6, "aegisrt", "the library for users and the `aegis` command"),
     (7, "xtask", "project tasks; nothing uses it"),
 ];

@@ -21,7 +21,7 @@ pub fn header(policy: Policy, unit: u64, tasks: &[TaskOf<'_>]) -> Header {
     let drafts = tasks.iter().map(|TaskOf(name, segments, deadline, priority)| TaskDraft {
         name: (*name).to_owned(),
         segments: segments.iter().map(|c| Nanos(c * unit)).collect(),
-        period: Nanos(deadline * unit),
+        arrival: Nanos(deadline * unit).into(),
         deadline: None,
         jitter: Nanos::ZERO,
         priority: Some(Priority(*priority)),

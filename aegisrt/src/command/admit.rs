@@ -4,9 +4,9 @@ use crate::backends::Backends;
 use crate::cli::{AdmitArgs, TasksArgs};
 use crate::output::{Output, table};
 use crate::{Error, SystemFile, runtime, tasks_json};
+use aegis_analysis::admit;
+use aegis_analysis::remedy::{Remedy, remedies};
 use aegis_core::{TaskSet, TermKind, Verdict};
-use aegis_sched::analysis::admit;
-use aegis_sched::analysis::remedy::{Remedy, remedies};
 use std::fmt::Write;
 
 pub(crate) fn run(args: &AdmitArgs, output: &Output) -> Result<u8, Error> {
@@ -52,7 +52,7 @@ pub(crate) fn text(set: &TaskSet, verdict: &Verdict, remedies: &[Remedy]) -> Str
             task.name.clone(),
             mark.to_owned(),
             format!("{:.3}", task.wcet()),
-            task.period.to_string(),
+            task.arrival.mean_distance().to_string(),
             task.deadline.to_string(),
             bound,
             slack,

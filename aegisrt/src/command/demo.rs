@@ -7,8 +7,8 @@ use crate::measure::{Evidence, Wcet};
 use crate::output::Output;
 use crate::profiles::{host, same_host};
 use crate::{Error, SystemFile, runtime, trace_path, zoo};
+use aegis_analysis::remedy::remedies;
 use aegis_core::{DeviceKind, Nanos};
-use aegis_sched::analysis::remedy::remedies;
 use std::fmt::Write;
 use std::path::PathBuf;
 
@@ -104,7 +104,7 @@ fn rejection(
     // The brake runs the planner's model.
     wcets.extend(wcets.last().cloned());
     let set = runtime::task_set(&file, &wcets)?;
-    let verdict = aegis_sched::analysis::admit(&set);
+    let verdict = aegis_analysis::admit(&set);
     let remedies = remedies(&set, &verdict);
     output.line(
         "With one task too many, a brake monitor whose deadline is shorter than the longest model runs:",

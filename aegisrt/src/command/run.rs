@@ -51,9 +51,9 @@ pub(crate) fn admitted_run(
     output: &Output,
 ) -> Result<Ran, Error> {
     let set = runtime::task_set(file, wcets)?;
-    let verdict = aegis_sched::analysis::admit(&set);
+    let verdict = aegis_analysis::admit(&set);
     if !verdict.admitted() {
-        let remedies = aegis_sched::analysis::remedy::remedies(&set, &verdict);
+        let remedies = aegis_analysis::remedy::remedies(&set, &verdict);
         output.line(admit::text(&set, &verdict, &remedies));
         record_rejection(file, &loaded, &set, wcets, &verdict, trace, seed)?;
         return Err(Error::NotAdmitted { set: Box::new(set), verdict: Box::new(verdict) });

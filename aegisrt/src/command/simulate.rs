@@ -17,7 +17,7 @@ const QUEUE: u32 = 1 << 10;
 
 pub(crate) fn run(args: &SimulateArgs, output: &Output) -> Result<u8, Error> {
     let (set, file) = admit::task_set(&args.tasks, output)?;
-    let verdict = aegis_sched::analysis::admit(&set);
+    let verdict = aegis_analysis::admit(&set);
     let queues = queues(&set, file.as_ref());
     let offsets = offsets(&set, file.as_ref(), &args.offset)?;
     let execution = match args.execution {
@@ -28,8 +28,9 @@ pub(crate) fn run(args: &SimulateArgs, output: &Output) -> Result<u8, Error> {
     let mut records = Vec::new();
     let outcomes = if let Some(jobs) = args.adversarial {
         let longest = verdict.tasks.iter().filter_map(|t| t.bound.as_ref()).map(|b| b.busy_period).max();
-        let episode =
-            longest.unwrap_or_else(|| set.tasks().iter().map(|t| t.period).max().unwrap_or_default());
+        let episode = longest.unwrap_or_else(|| {
+            set.tasks().iter().map(|t| t.arrival.mean_distance()).max().unwrap_or_default()
+        });
         let n = set.tasks().len() as u64;
         let most = u128::from(jobs.div_ceil(n)) * u128::from(n);
         fits_the_clock(&set, most.saturating_mul(3 * u128::from(episode.0)), most)?;
@@ -37,7 +38,8 @@ pub(crate) fn run(args: &SimulateArgs, output: &Output) -> Result<u8, Error> {
         observed(&set, &queues, &mut world, args.trace.is_some(), &mut records)
     } else {
         let sporadic: Vec<bool> = file.iter().flat_map(|f| f.spec.tasks()).map(|t| t.sporadic).collect();
-        let jobs = set.tasks().iter().map(|t| u128::from(args.duration.0 / t.period.0) + 1).sum();
+        let jobs =
+            set.tasks().iter().map(|t| u128::from(args.duration.0 / t.arrival.mean_distance().0) + 1).sum();
         fits_the_clock(&set, args.duration.0.into(), jobs)?;
         let mut world = Periodic::new(&set, &offsets, &sporadic, args.duration, execution, seed);
         observed(&set, &queues, &mut world, args.trace.is_some(), &mut records)
@@ -96,7 +98,7 @@ fn fits_the_clock(set: &TaskSet, released: u128, jobs: u128) -> Result<(), Error
     let sum = |times: &[Nanos]| times.iter().map(|t| u128::from(t.0)).sum::<u128>();
     let longest = |task: &aegis_core::Task| {
         let segments = task.segments.len() as u128 * sum(&[overheads.dispatch, overheads.completion]);
-        let waiting = sum(&[task.period, task.deadline, task.jitter, overheads.release]);
+        let waiting = sum(&[task.arrival.mean_distance(), task.deadline, task.jitter, overheads.release]);
         sum(&task.segments) + segments + 4 * waiting
     };
     let each = set.tasks().iter().map(longest).max().unwrap_or_default();

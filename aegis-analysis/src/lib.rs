@@ -11,6 +11,8 @@
 //!
 //! Overheads enter as named in [`aegis_core::Overheads`]: the release overhead is jitter of every task, dispatch and
 //! completion are part of every segment, also where it blocks others.
+#![forbid(unsafe_code)]
+
 mod blocking;
 mod busy_period;
 mod demand;

@@ -37,8 +37,9 @@ pub(super) fn loads(set: &TaskSet) -> Vec<Load> {
 impl Load {
     /// Cannot overflow for the tasks of a [`TaskSet`]: it refuses sums above 2^62.
     pub(super) fn new(id: TaskId, task: &Task, overheads: Overheads) -> Self {
-        let around = (overheads.dispatch + overheads.completion).0;
-        let mut segments = task.segments.iter().map(|segment| segment.0 + around);
+        let around = overheads.around_segment().unwrap_or_default().0;
+        let copy = |i| if i == 0 { overheads.copy.0 } else { 0 };
+        let mut segments = task.segments.iter().enumerate().map(|(i, segment)| segment.0 + around + copy(i));
         let c = segments.clone().sum();
         Self {
             id,
@@ -46,11 +47,11 @@ impl Load {
             execution: task.wcet().0,
             longest: segments.clone().max().unwrap_or(0),
             last: segments.next_back().unwrap_or(0),
-            t: task.period.0,
+            t: task.arrival.mean_distance().0,
             d: task.deadline.0,
             j: (task.jitter + overheads.release).0,
             priority: task.priority.0,
-            share: Share::new(c, task.period.0),
+            share: Share::new(c, task.arrival.mean_distance().0),
         }
     }
 

@@ -71,7 +71,8 @@ impl Remedy {
                 format!("no segment of {} longer than {at_most}", name(task))
             }
             Self::LongerPeriod { task, at_least } => {
-                let with_deadline = set.get(task).is_some_and(|task| task.deadline == task.period);
+                let with_deadline =
+                    set.get(task).is_some_and(|task| task.deadline == task.arrival.mean_distance());
                 let deadline = if with_deadline { " and a deadline" } else { "" };
                 let order = if set.policy() == Policy::FixedPriority {
                     ", with the priorities as they are"
@@ -163,7 +164,12 @@ impl Search<'_> {
         for segments in first.max(2)..=MOST_SEGMENTS.min(wcet) {
             // The longer ones first, so that the lengths differ by 1 ns at most.
             let length = |k| Nanos(wcet / segments + u64::from(k < wcet % segments));
-            if self.fits_with(task, (0..segments).map(length).collect(), now.period, now.deadline)? {
+            if self.fits_with(
+                task,
+                (0..segments).map(length).collect(),
+                now.arrival.mean_distance(),
+                now.deadline,
+            )? {
                 return Ok(Some(segments));
             }
         }
@@ -175,7 +181,7 @@ impl Search<'_> {
         let now = &self.set.tasks()[task.index()];
         let mut fits = |at_most: u64| {
             let segments = now.segments.iter().map(|segment| Nanos(segment.0.min(at_most))).collect();
-            self.fits_with(task, segments, now.period, now.deadline)
+            self.fits_with(task, segments, now.arrival.mean_distance(), now.deadline)
         };
         let longest = now.segments.iter().max().map_or(0, |segment| segment.0);
         if longest <= 1 || !fits(1)? {
@@ -192,8 +198,8 @@ impl Search<'_> {
     /// The shortest period that fits.
     fn slower(&mut self, task: TaskId) -> Result<Option<Nanos>, NoBound> {
         let now = &self.set.tasks()[task.index()];
-        self.stretched(now.period, |search, period| {
-            let deadline = if now.deadline == now.period { period } else { now.deadline };
+        self.stretched(now.arrival.mean_distance(), |search, period| {
+            let deadline = if now.deadline == now.arrival.mean_distance() { period } else { now.deadline };
             search.fits_with(task, now.segments.clone(), period, deadline)
         })
     }
@@ -202,7 +208,7 @@ impl Search<'_> {
     fn later(&mut self, task: TaskId) -> Result<Option<Nanos>, NoBound> {
         let now = &self.set.tasks()[task.index()];
         self.stretched(now.deadline, |search, deadline| {
-            search.fits_with(task, now.segments.clone(), now.period, deadline)
+            search.fits_with(task, now.segments.clone(), now.arrival.mean_distance(), deadline)
         })
     }
 
@@ -233,7 +239,7 @@ impl Search<'_> {
         deadline: Nanos,
     ) -> Result<bool, NoBound> {
         let mut task = self.set.tasks()[id.index()].clone();
-        (task.segments, task.period, task.deadline) = (segments, period, deadline);
+        (task.segments, task.arrival, task.deadline) = (segments, period.into(), deadline);
         let changed = Load::new(id, &task, self.set.overheads());
         let before = core::mem::replace(&mut self.loads[id.index()], changed);
         let fits = fits(self.set.policy(), &self.loads, &mut self.steps);

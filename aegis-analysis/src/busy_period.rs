@@ -110,8 +110,8 @@ pub(super) fn busy_period<'a>(
 
 #[cfg(test)]
 mod tests {
-    use super::super::{SET_STEP_LIMIT, STEP_LIMIT};
     use super::*;
+    use crate::{SET_STEP_LIMIT, STEP_LIMIT};
 
     /// Thirty tasks that each took their limit once kept admission busy for a minute.
     #[test]

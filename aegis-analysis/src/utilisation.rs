@@ -100,7 +100,7 @@ mod tests {
         let drafts = shares.iter().enumerate().map(|(i, &(c, t))| TaskDraft {
             name: format!("t{i}"),
             segments: vec![Nanos(c)],
-            period: Nanos(t),
+            arrival: Nanos(t).into(),
             deadline: None,
             jitter: Nanos::ZERO,
             priority: None,

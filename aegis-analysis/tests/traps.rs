@@ -1,8 +1,8 @@
 //! Where analyses are known to go wrong: each published or found mistake with the smallest set that shows it.
 mod common;
 
+use aegis_analysis::{NoBound, admit, edf, fixed_priority};
 use aegis_core::{Bound, Nanos, Policy, Rejection, TaskId, TermKind};
-use aegis_sched::analysis::{NoBound, admit, edf, fixed_priority};
 use common::{Row, bounds, row, set};
 
 #[track_caller]

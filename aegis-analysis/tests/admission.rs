@@ -1,10 +1,10 @@
 //! Admission as a user meets it: verdicts with derivations that add up, overheads, reasons in words, and what would fit.
 mod common;
 
+use aegis_analysis::{Remedy, admit, edf, fifo, fixed_priority, remedies, utilisation};
 use aegis_core::{
     Decided, Nanos, Overheads, Policy, Rejection, Rng, TaskDraft, TaskId, TaskSet, Term, TermKind, Verdict,
 };
-use aegis_sched::analysis::{Remedy, admit, edf, fifo, fixed_priority, remedies, utilisation};
 use common::{Row, bounds, row, set, set_with};
 
 const POLICIES: [Policy; 3] = [Policy::FixedPriority, Policy::Edf, Policy::Fifo];
@@ -13,7 +13,7 @@ fn named(policy: Policy, tasks: &[(&str, u64, u64, u64)]) -> TaskSet {
     let draft = |&(name, c, t, d): &(&str, u64, u64, u64)| TaskDraft {
         name: name.to_string(),
         segments: vec![Nanos::from_millis(c)],
-        period: Nanos::from_millis(t),
+        arrival: Nanos::from_millis(t).into(),
         deadline: Some(Nanos::from_millis(d)),
         jitter: Nanos::ZERO,
         priority: None,
@@ -56,7 +56,8 @@ fn two_models_fit_and_a_third_blocks_both() {
 
 #[test]
 fn a_derivation_names_every_term_in_order() {
-    let overheads = Overheads { release: Nanos(3), dispatch: Nanos(1), completion: Nanos(2) };
+    let overheads =
+        Overheads { release: Nanos(3), dispatch: Nanos(1), completion: Nanos(2), ..Overheads::default() };
     let rows = [
         row(10, 100, 90).priority(0),
         row(0, 40, 99).segments(&[4, 6]).jitter(2).priority(1),
@@ -154,6 +155,7 @@ fn every_answer_adds_up() {
             release: Nanos(rng.between(0, 2)),
             dispatch: Nanos(rng.between(0, 1)),
             completion: Nanos(rng.between(0, 1)),
+            ..Overheads::default()
         };
         for policy in POLICIES {
             let set = set_with(policy, overheads, &rows);
@@ -223,7 +225,7 @@ fn what_cannot_be_walked_is_undecided() {
     let half = |t: u64| row(t / 2 - 1, t, t).jitter(1).priority(0);
     let long = [half(1_000_000_000_000_037), half(1_618_033_988_749_895)];
     let wide = [row(1 << 60, 1 << 61, 1 << 62).jitter(1 << 62).priority(0)];
-    let steps = aegis_sched::analysis::STEP_LIMIT;
+    let steps = aegis_analysis::STEP_LIMIT;
     for rows in [&long[..], &wide[..]] {
         for policy in POLICIES {
             let set = set(policy, rows);
@@ -275,7 +277,7 @@ fn apply(set: &TaskSet, remedy: Remedy) -> TaskSet {
         let mut task = TaskDraft {
             name: now.name.clone(),
             segments: now.segments.clone(),
-            period: now.period,
+            arrival: now.arrival.clone(),
             deadline: Some(now.deadline),
             jitter: now.jitter,
             priority: Some(now.priority),
@@ -293,8 +295,8 @@ fn apply(set: &TaskSet, remedy: Remedy) -> TaskSet {
                 task.deadline = Some(at_least);
             }
             Remedy::LongerPeriod { task: id, at_least } if id.index() == i => {
-                task.period = at_least;
-                if now.deadline == now.period {
+                task.arrival = at_least.into();
+                if Some(now.deadline) == now.arrival.period() {
                     task.deadline = Some(at_least);
                 }
             }

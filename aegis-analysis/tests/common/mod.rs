@@ -42,7 +42,7 @@ pub fn set_with(policy: Policy, overheads: Overheads, rows: &[Row]) -> TaskSet {
     let draft = |(i, row): (usize, &Row)| TaskDraft {
         name: name(i),
         segments: row.segments.iter().copied().map(Nanos).collect(),
-        period: Nanos(row.t),
+        arrival: Nanos(row.t).into(),
         deadline: Some(Nanos(row.d)),
         jitter: Nanos(row.j),
         priority: row.priority.map(Priority),
@@ -58,6 +58,6 @@ pub fn set(policy: Policy, rows: &[Row]) -> TaskSet {
 /// The bounds that admission gives, in the order of the set.
 #[allow(dead_code, reason = "not every test file needs every form")]
 pub fn bounds(set: &TaskSet) -> Vec<Option<u64>> {
-    let verdict = aegis_sched::analysis::admit(set);
+    let verdict = aegis_analysis::admit(set);
     verdict.tasks.iter().map(|task| task.bound.as_ref().map(|bound| bound.wcrt.0)).collect()
 }

@@ -3,8 +3,8 @@
 mod common;
 mod explorer;
 
+use aegis_analysis::{NoBound, edf, fifo, fixed_priority};
 use aegis_core::{Policy, Rng};
-use aegis_sched::analysis::{NoBound, edf, fifo, fixed_priority};
 use common::{Row, bounds, set};
 use explorer::largest_responses;
 
