@@ -227,7 +227,7 @@ fn wrong_files_are_refused_with_the_reason() {
     check(b"AEGIS", "cut off at byte 5");
     check(b"PK\x03\x04 some archive", "not a trace");
     check(b"%PDF", "not a trace");
-    check(b"AEGISTRC\x02\x00rest", "format version 2; this program reads version 1");
+    check(b"AEGISTRC\x01\x00rest", "format version 1; this program reads version 2");
     check(&file(&[]), "cut off at byte 10");
     check(&file(std::slice::from_ref(&end)), "damaged at byte 10: a block of kind 3 in the wrong place");
     check(&file(&[head.clone(), head.clone()]), "kind 1 in the wrong place");
