@@ -20,6 +20,7 @@ mod derivation;
 pub mod edf;
 pub mod fifo;
 pub mod fixed_priority;
+pub mod jobs;
 mod load;
 pub mod remedy;
 pub mod utilisation;
