@@ -21,11 +21,12 @@
 //! waiting, `s ≤ max(l, min r_max)`, and no job that beats it is certainly ready, `s < min r_max` over those. Then the
 //! resource is free again in `[s_min + c_min, s_max + c_max]`. Finally the least and the most of these are the
 //! completion times of `j`.
+use super::layer::{Layer, NONE, State};
 use super::limit::{Budget, End, Limits};
 use super::set::{JobSet, first_released};
 use super::{Completion, Exploration};
 use aegis_core::{Nanos, Rng};
-use core::mem::{size_of, swap, take};
+use core::mem::{swap, take};
 
 /// All completion times of every schedule of `set`, or what was found before a limit. `hull` joins all intervals of
 /// one set of started jobs into one: fewer states, still sound, no longer exact.
@@ -45,21 +46,6 @@ struct Timed {
     before: (u32, u32),
     hash: u64,
 }
-
-/// Jobs that have been started, and when the resource is free again. `next` links the intervals of one set of jobs.
-#[derive(Debug, Clone, Copy)]
-struct State<const W: usize> {
-    /// Bit `b`: job `first + b` has been started. All before `first` have been, `first` itself has not.
-    started: [u64; W],
-    hash: u64,
-    first: u32,
-    next: u32,
-    /// Above `latest` when another state has absorbed this one.
-    earliest: u64,
-    latest: u64,
-}
-
-const NONE: u32 = u32::MAX;
 
 #[derive(Debug)]
 struct Search {
@@ -150,15 +136,19 @@ impl Search {
         while self.started < self.jobs.len() {
             layer.clear(front.len());
             let mark = self.budget.mark();
-            for state in front.iter().filter(|state| state.earliest <= state.latest) {
-                match self.expand(state, &mut waiting, &mut layer) {
-                    Ok(()) => {}
-                    Err(Halt::Wider) => {
-                        self.budget.back_to(mark);
-                        return Stop::Wider(take(&mut front));
-                    }
-                    Err(Halt::Limit(end)) => return Stop::End(end),
+            for state in front.iter().filter(|state| !state.gone()) {
+                if self.expand(state, &mut waiting, &mut layer).is_err() {
+                    self.budget.back_to(mark);
+                    return Stop::Wider(take(&mut front));
                 }
+                if layer.full()
+                    && let Err(end) = self.settle(&mut layer)
+                {
+                    return Stop::End(end);
+                }
+            }
+            if let Err(end) = self.settle(&mut layer) {
+                return Stop::End(end);
             }
             self.budget.width(layer.states.len());
             swap(&mut front, &mut layer.states);
@@ -173,7 +163,7 @@ impl Search {
         state: &State<W>,
         waiting: &mut Vec<(u32, u32)>,
         layer: &mut Layer<W>,
-    ) -> Result<(), Halt> {
+    ) -> Result<(), TooNarrow> {
         // First, who may be ready by the time at which someone certainly is.
         waiting.clear();
         let mut soonest = u64::MAX;
@@ -225,16 +215,15 @@ impl Search {
             self.best[p] = self.best[p].min(earliest);
             self.worst[p] = self.worst[p].max(latest);
             self.budget.transition();
-            let next = state.after(position, job.hash, earliest, latest).ok_or(Halt::Wider)?;
-            match layer.insert(next, self.hull) {
-                Ok(Inserted::New) => self.budget.state(),
-                Ok(Inserted::Merged) => self.budget.merged(1),
-                Ok(Inserted::Joined(states)) => self.budget.merged(states),
-                Err(Full) => return Err(Halt::Limit(End::MemoryLimit)),
-            }
+            layer.offer(state.after(position, job.hash, earliest, latest).ok_or(TooNarrow)?);
         }
-        let bytes = layer.bytes() + layer.before * size_of::<State<W>>();
-        self.budget.check(bytes).map_err(Halt::Limit)
+        Ok(())
+    }
+
+    /// Takes the new states in, and looks at the limits.
+    fn settle<const W: usize>(&mut self, layer: &mut Layer<W>) -> Result<(), End> {
+        layer.settle(self.hull, &mut self.budget)?;
+        self.budget.check(layer.bytes())
     }
 
     /// The earliest instant at which a job that beats the one at `position`, by rank or by release, is certainly ready.
@@ -258,40 +247,8 @@ impl Search {
     }
 }
 
-enum Halt {
-    /// A job lies further behind the first one that has not been started than a state has bits.
-    Wider,
-    Limit(End),
-}
-
-impl<const W: usize> State<W> {
-    fn has(&self, position: u32) -> bool {
-        let Some(bit) = position.checked_sub(self.first) else { return true };
-        let word = (bit / 64) as usize;
-        word < W && self.started[word] >> (bit % 64) & 1 == 1
-    }
-
-    /// This state and the job at `position`; `None` where that needs more words.
-    fn after(&self, position: u32, hash: u64, earliest: u64, latest: u64) -> Option<Self> {
-        let bit = position - self.first;
-        let mut next = Self { hash: self.hash ^ hash, next: NONE, earliest, latest, ..*self };
-        *next.started.get_mut((bit / 64) as usize)? |= 1 << (bit % 64);
-        while next.started[0] & 1 == 1 {
-            let run = next.started[0].trailing_ones();
-            next.first += run;
-            if run == 64 {
-                next.started.copy_within(1.., 0);
-                next.started[W - 1] = 0;
-                continue;
-            }
-            for word in 0..W {
-                let above = if word + 1 < W { next.started[word + 1] << (64 - run) } else { 0 };
-                next.started[word] = next.started[word] >> run | above;
-            }
-        }
-        Some(next)
-    }
-}
+/// A job lies further behind the first one that has not been started than a state has bits.
+struct TooNarrow;
 
 fn widen<const A: usize, const B: usize>(front: &[State<A>]) -> Vec<State<B>> {
     let wide = |state: &State<A>| {
@@ -301,157 +258,6 @@ fn widen<const A: usize, const B: usize>(front: &[State<A>]) -> Vec<State<B>> {
         State { started, hash, first, next, earliest, latest }
     };
     front.iter().map(wide).collect()
-}
-
-/// The states with one more job started, found by the set of jobs: open addressing over the first interval of each set.
-#[derive(Debug)]
-struct Layer<const W: usize> {
-    states: Vec<State<W>>,
-    /// High half of the hash and position in `states`; only the first `mask + 1` are in use.
-    slots: Vec<(u32, u32)>,
-    mask: usize,
-    sets: usize,
-    /// States of the layer before, which is alive meanwhile.
-    before: usize,
-}
-
-enum Inserted {
-    New,
-    /// It lies inside or beside an interval that was there.
-    Merged,
-    /// It closed gaps: so many states are one fewer each.
-    Joined(u64),
-}
-
-/// More states than positions.
-struct Full;
-
-impl<const W: usize> Default for Layer<W> {
-    fn default() -> Self {
-        Self { states: Vec::new(), slots: Vec::new(), mask: 0, sets: 0, before: 0 }
-    }
-}
-
-impl<const W: usize> Layer<W> {
-    fn clear(&mut self, expected: usize) {
-        self.states.clear();
-        self.sets = 0;
-        self.before = expected;
-        self.table((expected * 4).next_power_of_two().max(64));
-    }
-
-    fn table(&mut self, size: usize) {
-        if self.slots.len() < size {
-            self.slots.resize(size, (0, NONE));
-        }
-        self.slots[..size].fill((0, NONE));
-        self.mask = size - 1;
-    }
-
-    fn bytes(&self) -> usize {
-        self.states.len() * size_of::<State<W>>() + self.slots.len() * size_of::<(u32, u32)>()
-    }
-
-    /// The slot of a set of jobs: taken by its first interval, or free.
-    fn slot(&self, state: &State<W>) -> usize {
-        let tag = tag(state.hash);
-        let mut slot = state.hash as usize & self.mask;
-        loop {
-            let (other, at) = self.slots[slot];
-            if at == NONE {
-                return slot;
-            }
-            if other == tag {
-                let there = &self.states[at as usize];
-                if there.hash == state.hash && there.first == state.first && there.started == state.started {
-                    return slot;
-                }
-            }
-            slot = (slot + 1) & self.mask;
-        }
-    }
-
-    fn insert(&mut self, new: State<W>, hull: bool) -> Result<Inserted, Full> {
-        let slot = self.slot(&new);
-        let head = self.slots[slot].1;
-        if head == NONE {
-            let at = self.push(new)?;
-            self.slots[slot] = (tag(new.hash), at);
-            self.sets += 1;
-            if self.sets * 2 > self.mask {
-                self.grow();
-            }
-            return Ok(Inserted::New);
-        }
-        // The intervals of one set neither overlap nor touch. The first that the new one meets takes it in, and with it
-        // what lies behind in the list and now meets the two.
-        let touches = |there: &State<W>, new: &State<W>| {
-            hull || new.earliest <= there.latest + 1 && there.earliest <= new.latest + 1
-        };
-        let mut at = head;
-        while !touches(&self.states[at as usize], &new) {
-            match self.states[at as usize].next {
-                NONE => {
-                    let end = self.push(new)?;
-                    self.states[at as usize].next = end;
-                    return Ok(Inserted::New);
-                }
-                next => at = next,
-            }
-        }
-        let mut whole = self.states[at as usize];
-        whole.earliest = whole.earliest.min(new.earliest);
-        whole.latest = whole.latest.max(new.latest);
-        let (mut behind, mut joined) = (at, 0);
-        loop {
-            let link = if behind == at { whole.next } else { self.states[behind as usize].next };
-            if link == NONE {
-                break;
-            }
-            let other = self.states[link as usize];
-            if !touches(&other, &whole) {
-                behind = link;
-                continue;
-            }
-            whole.earliest = whole.earliest.min(other.earliest);
-            whole.latest = whole.latest.max(other.latest);
-            if behind == at {
-                whole.next = other.next;
-            } else {
-                self.states[behind as usize].next = other.next;
-            }
-            self.states[link as usize].latest = 0;
-            self.states[link as usize].earliest = u64::MAX;
-            joined += 1;
-        }
-        self.states[at as usize] = whole;
-        Ok(if joined == 0 { Inserted::Merged } else { Inserted::Joined(joined + 1) })
-    }
-
-    fn push(&mut self, state: State<W>) -> Result<u32, Full> {
-        let at = u32::try_from(self.states.len()).ok().filter(|at| *at != NONE).ok_or(Full)?;
-        self.states.push(state);
-        Ok(at)
-    }
-
-    fn grow(&mut self) {
-        let heads: Vec<u32> =
-            self.slots[..=self.mask].iter().map(|slot| slot.1).filter(|at| *at != NONE).collect();
-        self.table((self.mask + 1) * 4);
-        for at in heads {
-            let hash = self.states[at as usize].hash;
-            let mut slot = hash as usize & self.mask;
-            while self.slots[slot].1 != NONE {
-                slot = (slot + 1) & self.mask;
-            }
-            self.slots[slot] = (tag(hash), at);
-        }
-    }
-}
-
-/// The half of a hash that the table does not address with.
-const fn tag(hash: u64) -> u32 {
-    (hash >> 32) as u32
 }
 
 /// A length that [`JobSet`] has checked to fit.

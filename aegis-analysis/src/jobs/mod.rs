@@ -1,6 +1,7 @@
 //! Job sets: which jobs run on one partition, each with its release interval, cost interval, deadline and priority.
 mod delays;
 mod explore;
+mod layer;
 mod limit;
 mod set;
 mod zone;
