@@ -1,11 +1,14 @@
 //! Job sets: which jobs run on one partition, each with its release interval, cost interval, deadline and priority.
+mod answer;
 mod delays;
 mod explore;
 mod layer;
 mod limit;
 mod set;
+mod windows;
 mod zone;
 
+pub use answer::{Answer, Method, Outcome, admit};
 pub use limit::{End, Limits};
 pub use set::{Edge, Job, JobSet, JobSetError, Span, Ties};
 

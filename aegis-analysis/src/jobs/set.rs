@@ -255,6 +255,35 @@ impl JobSet {
             || self.ranks[job] == self.ranks[other] && first_released(&self.jobs[job], &self.jobs[other])
     }
 
+    /// Whether every choice that the explorations allow is one that some schedule makes, so that their bounds are
+    /// attained: no job executes for 0 ns, and ties by release are among instants or among one priority.
+    pub(super) fn every_choice_is_a_schedule(&self) -> bool {
+        self.jobs.iter().all(|job| job.cost.min > Nanos::ZERO)
+            && (self.ties == Ties::ById || self.ties_are_resolved())
+    }
+
+    fn ties_are_resolved(&self) -> bool {
+        let mut sorted: Vec<usize> = (0..self.jobs.len()).collect();
+        sorted.sort_by_key(|i| (self.ranks[*i], self.jobs[*i].release.min));
+        let one_priority = self.ranks.iter().all(|rank| *rank == 0) && self.edges.is_empty();
+        // The latest end of a release interval of this rank so far, and of one that is more than an instant.
+        let (mut rank, mut latest, mut wide) = (0, None, None);
+        let mut last_of_task: BTreeMap<u64, Nanos> = BTreeMap::new();
+        sorted.into_iter().all(|i| {
+            let Span { min, max } = self.jobs[i].release;
+            if rank != self.ranks[i] {
+                (rank, latest, wide) = (self.ranks[i], None, None);
+            }
+            let overlaps = if min == max { wide >= Some(min) } else { latest >= Some(min) };
+            latest = latest.max(Some(max));
+            wide = wide.max((min < max).then_some(max));
+            let own = last_of_task.entry(self.jobs[i].task).or_default();
+            let overtakes = *own > min || *own == min && max > min && *own > Nanos::ZERO;
+            *own = max.max(*own);
+            !overlaps || one_priority && !overtakes
+        })
+    }
+
     /// The edges into each job.
     pub(super) fn edges_into(&self) -> Vec<Vec<Edge>> {
         let mut into = vec![Vec::new(); self.jobs.len()];
