@@ -160,8 +160,8 @@ impl<const W: usize> Layer<W> {
         Ok(())
     }
 
-    const fn first_slot(&self, hash: u64) -> usize {
-        hash as usize & self.mask
+    fn first_slot(&self, hash: u64) -> usize {
+        usize::try_from(hash & self.mask as u64).unwrap_or(0)
     }
 
     /// The slot of a set of jobs: taken by its first interval, or free.

@@ -1,15 +1,22 @@
 //! Job sets: which jobs run on one partition, each with its release interval, cost interval, deadline and priority.
 mod answer;
+mod cyclic;
 mod delays;
 mod explore;
 mod layer;
 mod limit;
+pub mod periodic;
 mod set;
+pub mod table;
 mod windows;
 mod zone;
 
 pub use answer::{Answer, Method, Outcome, admit};
+pub use cyclic::{CyclicTable, NoCyclicTable, cyclic_table};
 pub use limit::{End, Limits};
+pub use periodic::{
+    OffsetBound, OffsetsVerdict, PeriodicError, PeriodicJobs, Undecided, offsets_verdict, periodic,
+};
 pub use set::{Edge, Job, JobSet, JobSetError, Span, Ties};
 
 use aegis_core::{Bytes, Nanos};

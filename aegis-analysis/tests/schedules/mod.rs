@@ -1,5 +1,6 @@
 //! Every schedule of a tiny job set, one after the other: all releases, execution times and delays in whole numbers, and
 //! all orders of ties. Shares nothing with the analyses.
+#![allow(dead_code, reason = "not every test file needs every form")]
 use aegis_analysis::jobs::{Edge, Job, JobSet, Span, Ties};
 use aegis_core::{Nanos, Rng};
 
