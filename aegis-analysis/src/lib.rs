@@ -22,12 +22,15 @@ mod derivation;
 pub mod edf;
 pub mod fifo;
 pub mod fixed_priority;
+pub mod incremental;
 mod load;
 pub mod quick;
 pub mod remedy;
 pub mod utilisation;
 
 pub use busy_period::NoBound;
+pub use incremental::{Accepted, Admission, Refusal};
+pub use quick::QuickVerdict;
 pub use remedy::{Remedy, remedies};
 
 use aegis_core::{Bound, Nanos, Policy, Rejection, TaskId, TaskSet, TaskVerdict, TermKind, Verdict};

@@ -4,9 +4,9 @@
 //! `AEGIS_SCALE=10 cargo test --release -p aegis-analysis --test quick` compares 10 times as many.
 mod common;
 
-use aegis_analysis::{NoBound, admit, edf, fifo, fixed_priority, quick, utilisation};
-use aegis_core::{Bound, Decided, Nanos, Overheads, Policy, Rejection, Rng, TaskSet};
-use common::{Row, row, set, set_with};
+use aegis_analysis::{NoBound, edf, fifo, fixed_priority, quick, utilisation};
+use aegis_core::{Bound, Nanos, Overheads, Policy, Rejection, Rng, TaskSet};
+use common::{Row, set_with};
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 

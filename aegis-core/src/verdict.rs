@@ -164,6 +164,22 @@ impl Rejection {
         }
     }
 
+    /// The same reason with other identifiers for its tasks, for a set that numbers them differently.
+    #[must_use]
+    pub fn renamed(self, id: impl Fn(TaskId) -> TaskId) -> Self {
+        let mut renamed = self;
+        match &mut renamed {
+            Self::Overload { .. } => {}
+            Self::NoFiniteBusyPeriod { task } | Self::Undecided { task, .. } => *task = id(*task),
+            Self::DeadlineMissed { task, blocked_by, .. } | Self::Late { task, blocked_by, .. } => {
+                *task = id(*task);
+                *blocked_by = blocked_by.map(id);
+            }
+            Self::TooMuchDemand { blocked_by, .. } => *blocked_by = blocked_by.map(id),
+        }
+        renamed
+    }
+
     /// The reason for a person, with the names of `set`; times are rounded where that does not hide the point.
     #[must_use]
     pub fn sentence(&self, set: &TaskSet) -> String {

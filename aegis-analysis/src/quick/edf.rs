@@ -22,7 +22,6 @@ use super::entry::{Entry, MOST, ONE, Sums, over, part, quotient, share_up};
 use crate::SET_STEP_LIMIT;
 use crate::busy_period::Steps;
 use aegis_core::{Decided, Nanos, Rejection, TaskId};
-use core::cmp::Ordering;
 
 /// What `h(t)` needs of a task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -146,15 +145,9 @@ impl Line {
         });
     }
 
-    /// Whether `h(t) + B(t) ≤ t` for all `t ≥ from`; below, it is known. `share` is ΣC/T against 1: less, or equal
-    /// without jitter.
-    pub(crate) fn test(
-        &self,
-        sums: &Sums,
-        share: Ordering,
-        from: u64,
-        steps: &mut Steps,
-    ) -> Result<Decided, Rejection> {
+    /// Whether `h(t) + B(t) ≤ t` for all `t ≥ from`; below, it is known. ΣC/T is at most 1, and 1
+    /// only without jitter.
+    pub(crate) fn test(&self, sums: &Sums, from: u64, steps: &mut Steps) -> Result<Decided, Rejection> {
         // First, what the densities leave open.
         let mut open: Option<(usize, usize)> = None;
         let (mut density, mut lowest) = (0u64, self.stairs.len());
@@ -174,7 +167,7 @@ impl Line {
         let undecided = self.undecided();
         let mut t = match self.rows.get(last + 1) {
             Some(above) => above.due - 1,
-            None => self.horizon(sums, share, steps)?,
+            None => self.horizon(sums, steps)?,
         };
         let bottom = self.rows[first].due.max(from);
         let mut stair = 0;
@@ -211,13 +204,11 @@ impl Line {
     }
 
     /// The last time at which demand can exceed time, at least.
-    fn horizon(&self, sums: &Sums, share: Ordering, steps: &mut Steps) -> Result<u64, Rejection> {
+    fn horizon(&self, sums: &Sums, steps: &mut Steps) -> Result<u64, Rejection> {
         let (end, longest) = self.stairs.first().map_or((0, 0), |stair| (stair.end - 1, self.longest_wait()));
-        if self.gap == 0 && share == Ordering::Equal {
-            return Ok(end);
-        }
         let idle = ONE - sums.share();
-        let linear = end.min(over(self.gap + longest, idle)).max(over(self.gap, idle));
+        let unblocked = if self.gap > 0 { over(self.gap, idle) } else { 0 };
+        let linear = unblocked.max(end.min(over(self.gap + longest, idle)));
         // Below that factor the walk is shorter than the way to a better bound.
         if u128::from(linear) <= 64 * sums.c {
             return Ok(linear);

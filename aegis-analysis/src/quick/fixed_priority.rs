@@ -28,7 +28,7 @@
 use super::entry::{Entry, MOST, ONE, over, part, quotient};
 use crate::SET_STEP_LIMIT;
 use crate::busy_period::Steps;
-use aegis_core::{Decided, Nanos, Rejection, TaskId};
+use aegis_core::{Decided, Nanos, Rejection};
 
 /// What the sums over more urgent tasks need of one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

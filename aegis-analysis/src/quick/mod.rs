@@ -103,7 +103,7 @@ pub(crate) fn sporadic(set: &TaskSet) -> Option<QuickVerdict> {
     }
     let answer = match too_late(set.policy(), &entries) {
         Some(late) => Err(late),
-        None => Line::new(set.policy(), entries, &sums).test(Changed::All, &sums, share),
+        None => Line::new(set.policy(), entries, &sums).test(Changed::All, &sums),
     };
     let verdict = QuickVerdict::of(set.policy(), &sums, answer);
     (!matches!(verdict.witness(), Some(Rejection::Undecided { .. }))).then_some(verdict)
@@ -154,7 +154,10 @@ pub(crate) fn over_utilised<'a>(
 }
 
 /// Under EDF, a task whose jobs can be released too late to end by their deadlines on their own.
-pub(crate) fn too_late<'a>(policy: Policy, entries: impl IntoIterator<Item = &'a Entry>) -> Option<Rejection> {
+pub(crate) fn too_late<'a>(
+    policy: Policy,
+    entries: impl IntoIterator<Item = &'a Entry>,
+) -> Option<Rejection> {
     if policy == Policy::Edf { entries.into_iter().find_map(edf::too_late) } else { None }
 }
 
@@ -216,18 +219,13 @@ impl Line {
         }
     }
 
-    /// Whether all deadlines are met; where nothing changed they are known to be. `share` is ΣC/T against 1: less, or
-    /// equal without jitter.
-    pub(crate) fn test(
-        &mut self,
-        changed: Changed,
-        sums: &Sums,
-        share: Ordering,
-    ) -> Result<Decided, Rejection> {
+    /// Whether all deadlines are met; where nothing changed they are known to be. ΣC/T is at most 1, and 1
+    /// only without jitter.
+    pub(crate) fn test(&mut self, changed: Changed, sums: &Sums) -> Result<Decided, Rejection> {
         let mut steps = Steps::new(SET_STEP_LIMIT);
         match (self, changed) {
-            (Self::Edf(line), Changed::From(time)) => line.test(sums, share, time, &mut steps),
-            (Self::Edf(line), _) => line.test(sums, share, 0, &mut steps),
+            (Self::Edf(line), Changed::From(time)) => line.test(sums, time, &mut steps),
+            (Self::Edf(line), _) => line.test(sums, 0, &mut steps),
             (Self::FixedPriority(line), Changed::Behind(position)) => line.test(position, &mut steps),
             (Self::FixedPriority(line), _) => line.test(0, &mut steps),
             (Self::Fifo(line), _) => line.test(sums, &mut steps),
