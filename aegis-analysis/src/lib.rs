@@ -45,8 +45,8 @@ pub const SET_STEP_LIMIT: u64 = 32 * STEP_LIMIT;
 /// Whether every task of `set` meets every deadline under the policy of the set, with the bound of each task; else all
 /// the reasons why not, an overload first, then in the order of the set.
 ///
-/// The verdict is that of [`quick::decide`]. The bounds are found within [`STEP_LIMIT`]; a task of an admitted set whose
-/// bound needs more has none.
+/// The verdict is that of [`quick::decide`], also where the bounds of some tasks take more than [`STEP_LIMIT`] to find:
+/// those have none. If that is all that the bounds have against a rejected set, its one reason is the quick one.
 #[must_use]
 pub fn admit(set: &TaskSet) -> Verdict {
     let bounds = response_times(set);
@@ -55,9 +55,7 @@ pub fn admit(set: &TaskSet) -> Verdict {
     let gave_up = |rejection: &Rejection| matches!(rejection, Rejection::Undecided { .. });
     match quick.witness() {
         None => rejections.retain(|rejection| !gave_up(rejection)),
-        Some(witness) if rejections.iter().all(gave_up) && !gave_up(&witness) => {
-            rejections.insert(0, witness)
-        }
+        Some(witness) if rejections.iter().all(gave_up) => rejections = vec![witness],
         Some(_) => {}
     }
     let answers = set.tasks().iter().zip(bounds).enumerate();

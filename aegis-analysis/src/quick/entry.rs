@@ -86,13 +86,19 @@ impl Entry {
     }
 }
 
-/// `C / T` from below and from above: 2⁶⁴ / T is between `inverse` and `inverse + 1`.
+/// `C / T` from below and from above.
 fn share(c: u64, t: u64, inverse: u64) -> (u64, u64) {
     if c > t {
         return (ONE + 1, u64::MAX);
     }
-    let low = c * inverse;
-    (low >> 1, (low >> 1) + (c >> 1) + 1)
+    // 2⁶⁴ / T is between `inverse` and `inverse + 1`, which has fewer digits the longer the period.
+    if t < 1 << 32 {
+        let low = c * inverse;
+        return (low >> 1, (low >> 1) + (c >> 1) + 1);
+    }
+    let low = (u128::from(c) << 63) / u128::from(t);
+    let low = u64::try_from(low).unwrap_or(ONE);
+    (low, low + 1)
 }
 
 /// A fraction that is at least `c / of`, for `c ≤ of`.

@@ -79,7 +79,7 @@ impl Line {
         for &(patience, id) in late {
             let Ok(i) = self.entries.binary_search_by_key(&id, |entry| entry.id) else { continue };
             if sums.jittery == 0 {
-                return Err(self.late(i, sums.c));
+                return Err(self.late(i, self.work(i, 0), 0));
             }
             decided = Decided::ResponseTimes;
             let above = u64::try_from(most - patience).map_err(|_| self.undecided(i))?;
@@ -90,28 +90,38 @@ impl Line {
 
     /// Looks at the releases of task `i`, of which `above` is the most that its responses exceed the deadline by.
     fn releases(&self, i: usize, above: u64, sums: &Sums, steps: &mut Steps) -> Result<(), Rejection> {
-        let task = &self.entries[i];
         let undecided = self.undecided(i);
+        // Where one release is late, that at 0 mostly is: no need to find where to start.
+        steps.take(self.entries.len()).map_err(|_| undecided)?;
+        if self.latest_late(i, 0).is_some_and(|late| late > 0) {
+            return Err(self.late(i, self.work(i, 0), 0));
+        }
         let mut r = over(above, ONE - sums.share());
         if u128::from(r) > 64 * sums.c {
             r = self.busy_period(r, steps).ok_or(undecided)?;
         }
         loop {
             steps.take(self.entries.len()).map_err(|_| undecided)?;
-            let all: u64 = self.entries.iter().map(|entry| released_by(entry, r)).sum();
-            let overtaking = if r > 0 { task.overtaken } else { 0 };
-            let own = (task.periods_in(r) + 1 + overtaking) * task.c;
-            let work = all - released_by(task, r) + own;
-            // W + J − D: up to which release such work is late.
-            let late = i128::from(work) + i128::from(task.j) - i128::from(task.d);
-            if late > i128::from(r) {
-                return Err(self.late(i, u128::from(work) + u128::from(task.j) - u128::from(r)));
+            match self.latest_late(i, r) {
+                None | Some(0) => return Ok(()),
+                Some(late) if late > r => return Err(self.late(i, self.work(i, r), r)),
+                Some(late) => r = late - 1,
             }
-            let Some(before) = u64::try_from(late).ok().and_then(|late| late.checked_sub(1)) else {
-                return Ok(());
-            };
-            r = before;
         }
+    }
+
+    /// `W_i(r)`.
+    fn work(&self, i: usize, r: u64) -> u64 {
+        let task = &self.entries[i];
+        let all: u64 = self.entries.iter().map(|entry| released_by(entry, r)).sum();
+        let overtaking = if r > 0 { task.overtaken } else { 0 };
+        all - released_by(task, r) + (task.periods_in(r) + 1 + overtaking) * task.c
+    }
+
+    /// `W_i(r) − D + J`, where that is not negative: all that is late with so much work is released before.
+    fn latest_late(&self, i: usize, r: u64) -> Option<u64> {
+        let task = &self.entries[i];
+        (self.work(i, r) + task.j).checked_sub(task.d)
     }
 
     /// The longest busy period, or `most` if it is longer; `None` if that takes too many steps.
@@ -128,12 +138,12 @@ impl Line {
         Some(most)
     }
 
-    /// A job of task `i` that responds in `at_least` or later.
-    fn late(&self, i: usize, at_least: u128) -> Rejection {
+    /// The job of task `i` that is released at `r`, after so much work.
+    fn late(&self, i: usize, work: u64, r: u64) -> Rejection {
         let task = &self.entries[i];
         Rejection::Late {
             task: task.id,
-            at_least: Nanos(u64::try_from(at_least).unwrap_or(u64::MAX)),
+            at_least: Nanos(work + task.j - r),
             deadline: Nanos(task.d),
             blocked_by: None,
             blocking: Nanos::ZERO,

@@ -1,27 +1,29 @@
 //! The exact verdict under non-preemptive fixed priorities in microseconds: a closed form for each task, then start times
 //! where that does not decide.
 //!
-//! Assumptions and recurrences as for [`fixed_priority`](crate::fixed_priority). With ΣC/T ≤ 1, and `o` jobs that can
-//! overtake, job q of the busy period of task i meets its deadline iff its last segment starts by
-//! `X(q) = D − J − last + q · T`, and that is iff there is an `x ≤ X(q)` with `f_q(x) ≤ x`,
+//! Assumptions and recurrences as for [`fixed_priority`](crate::fixed_priority). With ΣC/T ≤ 1, a job of task i that is
+//! released at `r` after the start of a busy period, as late as it can, meets its deadline iff its last segment starts by
+//! `X(r) = D − J − last + r`, and that is iff there is an `x ≤ X(r)` with `f_r(x) ≤ x`,
 //!
-//! `f_q(x) = B + (q + o + 1) · C − last + Σ_hp (1 + ⌊(x + J_j) / T_j⌋) · C_j`
+//! `f_r(x) = B + (1 + ⌊r / T⌋ + o(r)) · C − last + Σ_hp (1 + ⌊(x + J_j) / T_j⌋) · C_j`
+//!
+//! with `o(r) = ⌊(J − 1) / T⌋` for `r > 0`, and 0 for `r = 0`. The releases to look at are 0, every multiple of `T`, and 1
+//! if `o(1) > 0`.
 //!
 //! First, a line above all start times (in the manner of Bini, Baruah, "Efficient computation of response time bounds
-//! under fixed-priority scheduling", RTNS 2007): the last job of j counted in the least fixed point `w = f_q(w)` is
-//! released `C_j` or more before `w`, because `f_q` exceeds `x` at every `x < w` and rises by `C_j` at that release. So at
+//! under fixed-priority scheduling", RTNS 2007): the last job of j counted in the least fixed point `w = f_r(w)` is
+//! released `C_j` or more before `w`, because `f_r` exceeds `x` at every `x < w` and rises by `C_j` at that release. So at
 //! most `1 + (w + J_j − C_j) / T_j` jobs are counted, and
 //!
-//! `w · (1 − U_hp) ≤ B + (q + o + 1) · C − last + Σ_hp (C_j + (J_j − C_j) · C_j / T_j)`
+//! `w · (1 − U_hp) ≤ B + (1 + ⌊r / T⌋ + o(r)) · C − last + Σ_hp (C_j + (J_j − C_j) · C_j / T_j)`
 //!
-//! As q grows by 1, the right side grows by C and `X(q) · (1 − U_hp)` by `T · (1 − U_hp) ≥ C`: what holds for a job holds for
-//! all later ones.
+//! As r grows by T, the right side grows by C and `X(r) · (1 − U_hp)` by `T · (1 − U_hp) ≥ C`: what holds for a job, with
+//! `o(1)` for `o(0)`, holds for all later ones.
 //!
-//! Then, job by job, whether `X(q)` itself is such an `x`; else the least fixed point from below, started at
-//! `w ≥ (B + (q + o + 1) · C − last + Σ_hp J_j · C_j / T_j) / (1 − U_hp)`, until it ends or passes `X(q)`.
+//! Then, release by release, whether `X(r)` itself is such an `x`; else the least fixed point from below, started at
+//! `w ≥ (B + (1 + ⌊r / T⌋ + o(r)) · C − last + Σ_hp J_j · C_j / T_j) / (1 − U_hp)`, until it ends or passes `X(r)`.
 //!
-//! Finally, job `q + 1` is none of the busy period if `y = (q + 1) · T − J > 0` and
-//! `B + Σ_hep ⌈(y + J_j) / T_j⌉ · C_j ≤ y`.
+//! Finally, the busy period ends by the next release `y` if `B + Σ_hep ⌈(y + J_j) / T_j⌉ · C_j ≤ y`.
 //!
 //! The points `x` and `y` are kept: as long as the sums at them, brought up to date, stay below, they prove the same
 //! after a change.
@@ -53,10 +55,10 @@ impl Row {
     }
 }
 
-/// Points that prove that job 0 meets its deadline and that the busy period holds no other.
+/// Points that prove that the job released at 0 meets its deadline, and that the busy period holds no later one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Points {
-    /// `x` with `f_0(x)`.
+    /// `x` with `f_0(x)`, of a task whose jobs are not overtaken.
     start: (u64, u64),
     /// `y` with the work released before it; `None` if the line above proves the later jobs.
     end: Option<(u64, u64)>,
@@ -242,24 +244,26 @@ impl Line {
         Ok(decided)
     }
 
-    /// `B + (q + o + 1) · C − last`: what is served before the last segment of job q, beside hp. `None` for a `q` that
-    /// is too large.
-    fn base(&self, i: usize, q: u64) -> Option<u64> {
+    /// `B + jobs · C − last`: what is served before the last segment, beside hp. `None` for more than the tests take.
+    fn base(&self, i: usize, jobs: u64) -> Option<u64> {
         let task = &self.entries[i];
-        let own = (q + task.overtaken + 1).checked_mul(task.c)?;
-        (own - task.last).checked_add(self.waits[i]).filter(|base| *base <= 2 * MOST)
+        let own = jobs.checked_mul(task.c)? - task.last;
+        own.checked_add(self.waits[i]).filter(|base| *base <= 2 * MOST)
     }
 
-    /// `X(q)`; `None` for a `q` that is too large, or if even a job that starts at once is late.
-    fn latest_start(&self, i: usize, q: u64) -> Option<u64> {
+    /// `X(r)`; `None` if even a job that starts at once is late, or for more than the tests take.
+    fn latest_start(&self, i: usize, release: u64) -> Option<u64> {
         let task = &self.entries[i];
         let x = task.d.checked_sub(task.j)?.checked_sub(task.last)?;
-        x.checked_add(q.checked_mul(task.t)?).filter(|x| *x <= 2 * MOST)
+        x.checked_add(release).filter(|x| *x <= 2 * MOST)
     }
 
-    /// Whether job q and all later ones meet their deadlines by the line above their starts.
+    /// Whether the jobs from the one that is released at `q · T` on meet their deadlines by the line above their starts.
     fn on_the_line(&self, i: usize, q: u64, hp: &Before) -> bool {
-        let (Some(base), Some(latest)) = (self.base(i, q), self.latest_start(i, q)) else { return false };
+        let task = &self.entries[i];
+        let base = self.base(i, 1 + q + task.overtaken);
+        let latest = q.checked_mul(task.t).and_then(|release| self.latest_start(i, release));
+        let (Some(base), Some(latest)) = (base, latest) else { return false };
         base + hp.line <= part(ONE.saturating_sub(hp.high), latest)
     }
 
@@ -274,13 +278,17 @@ impl Line {
         let task = &self.entries[i];
         let undecided = Rejection::Undecided { task: task.id, steps: SET_STEP_LIMIT };
         let mut first = None;
-        for q in 0.. {
+        let mut release = 0;
+        loop {
+            let q = task.periods_in(release);
             if q > 0 && self.on_the_line(i, q, hp) {
                 return Ok(first.filter(|_| q == 1).map(|start| Points { start, end: None }));
             }
-            let base = self.base(i, q).ok_or(undecided)?;
-            let Some(latest) = self.latest_start(i, q) else {
-                return Err(if q == 0 { self.late(i, end, task.j + base + task.last) } else { undecided });
+            let overtaking = if release > 0 { task.overtaken } else { 0 };
+            let base = self.base(i, 1 + q + overtaking).ok_or(undecided)?;
+            let Some(latest) = self.latest_start(i, release) else {
+                let at_least = task.j + base + task.last;
+                return Err(if release == 0 { self.late(i, end, at_least) } else { undecided });
             };
 
             // The start.
@@ -295,7 +303,7 @@ impl Line {
                 x = over(base + hp.jitter, ONE - hp.low).max(base);
                 loop {
                     if x > latest {
-                        return Err(self.late(i, end, task.d + (x.min(2 * MOST) - latest)));
+                        return Err(self.late(i, end, task.d + (x.min(2 * MOST + 1) - latest)));
                     }
                     by_x = start(x, steps)?;
                     if by_x <= x {
@@ -304,20 +312,25 @@ impl Line {
                     x = by_x;
                 }
             }
-            first.get_or_insert((x, by_x));
+            if task.overtaken == 0 {
+                first.get_or_insert((x, by_x));
+            }
 
             // The end of the busy period.
-            let next = (q + 1).checked_mul(task.t).filter(|next| *next <= 2 * MOST).ok_or(undecided)?;
-            if let Some(y) = next.checked_sub(task.j).filter(|y| *y > 0) {
-                steps.take(end).map_err(|_| undecided)?;
-                let work: u64 = self.rows[..end].iter().map(|row| row.released_within(y)).sum();
-                let work = self.waits[i] + work;
-                if work <= y {
-                    return Ok(first.filter(|_| q == 0).map(|start| Points { start, end: Some((y, work)) }));
-                }
+            let next = if release == 0 && task.overtaken > 0 { 1 } else { (q + 1) * task.t };
+            if next > 2 * MOST {
+                return Err(undecided);
             }
+            steps.take(end).map_err(|_| undecided)?;
+            let released = self.rows[..end].iter().map(|row| row.released_within(next));
+            let work = self.waits[i] + released.sum::<u64>();
+            if work <= next {
+                return Ok(first
+                    .filter(|_| release == 0)
+                    .map(|start| Points { start, end: Some((next, work)) }));
+            }
+            release = next;
         }
-        Err(undecided)
     }
 
     /// A job of task `i` that responds in `at_least` or later.
