@@ -1,6 +1,7 @@
 //! Project tasks: what CI runs, and its parts one by one.
 #![forbid(unsafe_code)]
 
+mod campaign;
 mod ci;
 mod jetson;
 mod layers;
@@ -21,6 +22,7 @@ cargo xtask <task>
   readme   runs the commands of README.md that are marked `sh run`
   jetson   packages for Jetson: [--jetpack 5|6|7] [--features LIST]; --test runs the pure crates' tests emulated,
            --table prints what the JetPacks bring
+  campaign exact [--sets N] | sound [--jobs N]: the evidence for the analyses, as large as asked for
   help     this text
 ";
 
@@ -38,6 +40,7 @@ fn main() -> ExitCode {
         }
         ["tidy"] => tidy::check(&root),
         ["readme"] => readme::check(&root),
+        ["campaign", rest @ ..] => campaign::run(&root, rest),
         ["jetson", rest @ ..] => jetson::run(&root, rest),
         ["help" | "--help" | "-h"] => {
             print!("{HELP}");
