@@ -19,7 +19,7 @@ fn from_env(name: &str, default: u64) -> u64 {
 }
 
 /// Where the crate gives up; no busy period here comes near.
-const LIMIT: u64 = 1 << 40;
+const LIMIT: u64 = 1 << 52;
 
 #[derive(Debug, Clone)]
 struct Row {
@@ -231,19 +231,17 @@ fn response_time_analysis_crate() {
                 let relation = relation(&rows, i, policy, ours);
                 counts[k][relation as usize] += 1;
                 if relation == Relation::Unexplained {
-                    unexplained
-                        .push(format!("{policy}, task {i}: ours {ours:?}, theirs {:?}, {rows:?}", theirs(policy, &rows, i)));
+                    unexplained.push(format!(
+                        "{policy}, task {i}: ours {ours:?}, theirs {:?}, {rows:?}",
+                        theirs(policy, &rows, i)
+                    ));
                 }
             }
         }
     }
     println!("{compared} sets, seed {seed}; {overloaded} more with a utilisation above 1 were not compared");
-    let relations = [
-        Relation::Equal,
-        Relation::WithinOwnJitter,
-        Relation::NoneAtFullUtilisation,
-        Relation::Unexplained,
-    ];
+    let relations =
+        [Relation::Equal, Relation::WithinOwnJitter, Relation::NoneAtFullUtilisation, Relation::Unexplained];
     for (policy, counts) in policies.iter().zip(counts) {
         for (relation, count) in relations.iter().zip(counts).filter(|(_, count)| *count > 0) {
             println!("{policy:<6} {count:>8} tasks: {relation}");

@@ -4,7 +4,7 @@
 //! `AEGIS_SETS` is how many random sets are explored, `AEGIS_PERIODS` the longest period of the pairs, `AEGIS_SEED` the seed.
 mod explore;
 
-use aegis_analysis::admit;
+use aegis_analysis::{admit, edf};
 use aegis_core::{Nanos, Overheads, Policy, Priority, Rng, TaskDraft, TaskSet};
 use explore::{Explorer, Tiny};
 use std::cmp::Ordering;
@@ -15,16 +15,44 @@ fn from_env(name: &str, default: u64) -> u64 {
     std::env::var(name).ok().map_or(default, |text| text.parse().expect("a number"))
 }
 
-fn set(policy: Policy, tasks: &[Tiny]) -> TaskSet {
+/// The set as a file would state it: `overheads` are a part of every time in `tasks`, and there is room for them.
+fn set(policy: Policy, tasks: &[Tiny], overheads: Overheads) -> TaskSet {
     let draft = |(name, task): (char, &Tiny)| TaskDraft {
         name: name.to_string(),
-        segments: task.segments.iter().map(|c| Nanos((*c).into())).collect(),
+        segments: (0..task.segments.len())
+            .map(|i| Nanos(u64::from(task.segments[i])).saturating_sub(around(i, overheads)))
+            .collect(),
         arrival: Nanos(task.t.into()).into(),
         deadline: Some(Nanos(task.d.into())),
-        jitter: Nanos(task.j.into()),
+        jitter: Nanos(u64::from(task.j)).saturating_sub(overheads.release),
         priority: Some(Priority(task.priority.into())),
     };
-    TaskSet::new(policy, Overheads::default(), ('a'..).zip(tasks).map(draft).collect()).unwrap()
+    TaskSet::new(policy, overheads, ('a'..).zip(tasks).map(draft).collect()).unwrap()
+}
+
+/// What the platform takes around the `i`-th segment of a job.
+fn around(i: usize, overheads: Overheads) -> Nanos {
+    let copy = if i == 0 { overheads.copy } else { Nanos::ZERO };
+    overheads.dispatch + overheads.launch + overheads.completion + copy
+}
+
+/// Random overheads that are less than every segment and no more than every jitter; mostly none.
+fn overheads(rng: &mut Rng, tasks: &[Tiny]) -> Overheads {
+    let mut upto = |most| Nanos(rng.between(0, most));
+    let overheads = Overheads {
+        release: upto(1),
+        dispatch: upto(1),
+        launch: upto(1),
+        copy: upto(2),
+        completion: upto(1),
+        ..Overheads::default()
+    };
+    let fits = |task: &Tiny| {
+        let mut segments = task.segments.iter().enumerate();
+        Nanos(task.j.into()) >= overheads.release
+            && segments.all(|(i, c)| Nanos(u64::from(*c)) > around(i, overheads))
+    };
+    if tasks.iter().all(fits) { overheads } else { Overheads::default() }
 }
 
 fn c(task: &Tiny) -> u64 {
@@ -37,13 +65,13 @@ fn utilisation(tasks: &[Tiny]) -> Ordering {
     tasks.iter().map(|task| c(task) * product / u64::from(task.t)).sum::<u64>().cmp(&product)
 }
 
-/// Where the theorems promise no more than safety: a job may be overtaken by a later one of its task, unless first come,
-/// first served makes that plain. One tick is then charged for a blocking job that may have to arrive too late: under EDF
+/// Where the theorems promise no more than safety: a job may be overtaken by a later one of its task, and has segments or
+/// is served by its deadline. Under EDF one tick is then charged for a blocking job that may have to arrive too late:
 /// `(C, T, D, J)` of `(2, 5, 10, 6)` and `(2, 4, 5, 4)` have the bound 12 for a largest response of 11.
 fn only_safe(policy: Policy, tasks: &[Tiny]) -> bool {
     let overtaking = tasks.iter().any(|task| task.j > task.t);
     let segments = tasks.iter().any(|task| task.segments.len() > 1);
-    overtaking && (policy != Policy::Fifo || segments)
+    overtaking && (policy == Policy::Edf || segments)
 }
 
 /// What was compared.
@@ -81,13 +109,15 @@ fn compare(
     tally: &mut Tally,
     policy: Policy,
     tasks: &[Tiny],
+    overheads: Overheads,
     earlier: u64,
 ) -> Result<(), String> {
     let Ok(worst) = explorer.largest_responses(tasks, policy) else {
         tally.too_large += 1;
         return Ok(());
     };
-    let verdict = admit(&set(policy, tasks));
+    let set = set(policy, tasks, overheads);
+    let verdict = admit(&set);
     let exact = !only_safe(policy, tasks);
     let mut in_time = true;
     for ((answer, worst), task) in verdict.tasks.iter().zip(worst).zip(tasks) {
@@ -100,6 +130,10 @@ fn compare(
             tally.unbounded += 1;
             continue;
         };
+        let sum: i64 = bound.terms.iter().map(|term| term.ns).sum();
+        if u64::try_from(sum) != Ok(bound.wcrt.0) {
+            return Err(format!("{policy}: the terms do not sum to the bound: {bound:?} of {tasks:?}"));
+        }
         let bound = bound.wcrt.0 - earlier;
         match bound.cmp(&worst) {
             Ordering::Equal => tally.attained += 1,
@@ -112,6 +146,14 @@ fn compare(
         }
     }
     let without_bound = verdict.tasks.iter().any(|answer| answer.bound.is_none());
+    if policy == Policy::Edf && !tasks.iter().any(|task| task.j > task.t) {
+        let demand = edf::demand_test(&set);
+        if demand.is_ok() != in_time {
+            return Err(format!("demand test {demand:?}, in time {in_time}: {tasks:?}"));
+        }
+    } else if policy == Policy::Edf && edf::demand_test(&set).is_ok() && !in_time {
+        return Err(format!("the demand test accepts a miss: {tasks:?}"));
+    }
     match (verdict.admitted(), in_time) {
         (true, true) => tally.admitted += 1,
         (false, false) => tally.rejected_rightly += 1,
@@ -184,7 +226,8 @@ fn random_sets() {
             continue;
         }
         let policy = POLICIES[usize::try_from(rng.between(0, 2)).unwrap()];
-        if let Err(why) = compare(&mut explorer, &mut tally, policy, &tasks, 0) {
+        let overheads = overheads(&mut rng, &tasks);
+        if let Err(why) = compare(&mut explorer, &mut tally, policy, &tasks, overheads, 0) {
             panic!("seed {seed}: {why}");
         }
     }
@@ -214,7 +257,8 @@ fn every_pair() {
         for b in &kinds[k..] {
             let mut check = |policy, tasks: [Tiny; 2]| {
                 if utilisation(&tasks) != Ordering::Greater
-                    && let Err(why) = compare(&mut explorer, &mut tally, policy, &tasks, 0)
+                    && let Err(why) =
+                        compare(&mut explorer, &mut tally, policy, &tasks, Overheads::default(), 0)
                 {
                     panic!("{why}");
                 }
@@ -245,7 +289,7 @@ fn a_bound_off_by_one_is_noticed() {
     for policy in POLICIES {
         let mut noticed = |earlier| {
             let mut tally = Tally::default();
-            compare(&mut explorer, &mut tally, policy, &tasks(6), earlier).is_err()
+            compare(&mut explorer, &mut tally, policy, &tasks(6), Overheads::default(), earlier).is_err()
         };
         assert_eq!([noticed(0), noticed(1), noticed(2)], [false, true, true]);
     }
