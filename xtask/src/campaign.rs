@@ -35,6 +35,14 @@ const CAMPAIGNS: &[Campaign] = &[
         size: ("--jobs", "AEGIS_JOBS"),
         in_ci: 100_000_000,
     },
+    Campaign {
+        name: "peers",
+        package: "aegis-analysis",
+        test: "peers",
+        filter: "",
+        size: ("--sets", "AEGIS_SETS"),
+        in_ci: 100_000,
+    },
 ];
 
 /// `exact [--sets N] [--seed S]` and so on; sizes may be written as `1e8`.

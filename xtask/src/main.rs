@@ -6,6 +6,7 @@ mod ci;
 mod jetson;
 mod layers;
 mod licences;
+mod mutants;
 mod readme;
 mod rust_text;
 mod tidy;
@@ -22,7 +23,8 @@ cargo xtask <task>
   readme   runs the commands of README.md that are marked `sh run`
   jetson   packages for Jetson: [--jetpack 5|6|7] [--features LIST]; --test runs the pure crates' tests emulated,
            --table prints what the JetPacks bring
-  campaign exact [--sets N] | sound [--jobs N]: the evidence for the analyses, as large as asked for
+  campaign exact | sound | peers [--sets N] [--jobs N] [--seed S]: the evidence for the analyses, as large as asked for
+  mutants  [--sample N] [--only TEXT]: seeded defects in the analyses and the scheduler, and which test notices each
   help     this text
 ";
 
@@ -40,6 +42,7 @@ fn main() -> ExitCode {
         }
         ["tidy"] => tidy::check(&root),
         ["readme"] => readme::check(&root),
+        ["mutants", rest @ ..] => mutants::run(&root, rest),
         ["campaign", rest @ ..] => campaign::run(&root, rest),
         ["jetson", rest @ ..] => jetson::run(&root, rest),
         ["help" | "--help" | "-h"] => {

@@ -71,9 +71,10 @@ const LONGEST: Duration = Duration::from_secs(180);
 pub fn run(root: &Path, arguments: &[&str]) -> Findings {
     let chosen: Vec<&Mutant> = match arguments {
         [] => list::MUTANTS.iter().collect(),
-        ["--only", text] => {
-            list::MUTANTS.iter().filter(|mutant| mutant.file.contains(text) || mutant.what.contains(text)).collect()
-        }
+        ["--only", text] => list::MUTANTS
+            .iter()
+            .filter(|mutant| mutant.file.contains(text) || mutant.what.contains(text))
+            .collect(),
         ["--sample", n] => match n.parse() {
             Ok(n) => sample(n, commits(root)),
             Err(_) => return vec![format!("`{n}` is not a number of mutants")],
@@ -100,7 +101,8 @@ fn commits(root: &Path) -> usize {
 }
 
 fn try_all(root: &Path, mutants: &[&Mutant]) -> Findings {
-    let mut findings: Findings = list::MUTANTS.iter().filter_map(|mutant| mutated(root, mutant).err()).collect();
+    let mut findings: Findings =
+        list::MUTANTS.iter().filter_map(|mutant| mutated(root, mutant).err()).collect();
     if !findings.is_empty() {
         return findings;
     }
@@ -119,7 +121,11 @@ fn try_all(root: &Path, mutants: &[&Mutant]) -> Findings {
     if let Some(how) = first_to_notice(&scratch, &sound) {
         return vec![format!("mutants: the tests fail without a defect: {how}")];
     }
-    println!("{} mutants; without a defect all tests pass ({:.0} s)", mutants.len(), begun.elapsed().as_secs_f64());
+    println!(
+        "{} mutants; without a defect all tests pass ({:.0} s)",
+        mutants.len(),
+        begun.elapsed().as_secs_f64()
+    );
     let mut killed = 0;
     for mutant in mutants {
         let start = Instant::now();
@@ -157,7 +163,9 @@ fn mutated(root: &Path, mutant: &Mutant) -> Result<String, String> {
     let text = fs::read_to_string(root.join(file)).map_err(|why| format!("{file}: {why}"))?;
     match text.matches(from).count() {
         1 => Ok(text.replacen(from, to, 1)),
-        n => Err(format!("{file}: the text of the mutant \"{what}\" stands there {n} times, not once: {from}")),
+        n => {
+            Err(format!("{file}: the text of the mutant \"{what}\" stands there {n} times, not once: {from}"))
+        }
     }
 }
 
@@ -176,7 +184,10 @@ fn copy(root: &Path) -> std::io::Result<PathBuf> {
     let text = fs::read_to_string(root.join("Cargo.toml"))?;
     let rest = text.find("[workspace.package]").map_or("", |at| &text[at..]);
     let members = CRATES.iter().map(|name| format!("\"{name}\", ")).collect::<String>();
-    fs::write(scratch.join("Cargo.toml"), format!("[workspace]\nresolver = \"3\"\nmembers = [{members}]\n\n{rest}"))?;
+    fs::write(
+        scratch.join("Cargo.toml"),
+        format!("[workspace]\nresolver = \"3\"\nmembers = [{members}]\n\n{rest}"),
+    )?;
     fs::copy(root.join("Cargo.lock"), scratch.join("Cargo.lock"))?;
     Ok(scratch)
 }
@@ -282,7 +293,8 @@ fn build(scratch: &Path, target: &Target) -> Result<PathBuf, String> {
         return Err(error.unwrap_or("cargo gives no reason").to_string());
     }
     let line = text.lines().rfind(|line| line.trim_start().starts_with("Executable"));
-    let path = line.and_then(|line| line.rsplit_once('(')).map(|(_, path)| scratch.join(path.trim_end_matches(')')));
+    let path =
+        line.and_then(|line| line.rsplit_once('(')).map(|(_, path)| scratch.join(path.trim_end_matches(')')));
     path.ok_or_else(|| "cargo names no executable".to_string())
 }
 
@@ -325,13 +337,15 @@ mod tests {
 
     #[test]
     fn what_failed() {
-        let output = "running 3 tests\ntest a ... ok\ntest b::c ... FAILED\ntest d ... FAILED\nfailures:\n    b::c\n";
+        let output =
+            "running 3 tests\ntest a ... ok\ntest b::c ... FAILED\ntest d ... FAILED\nfailures:\n    b::c\n";
         assert_eq!(failed_tests(output), "b::c, d");
     }
 
     #[test]
     fn programs_that_do_not_end_are_ended() {
-        let ended = |seconds: &str, limit| within(&mut Command::new("sleep").arg(seconds).spawn().unwrap(), limit);
+        let ended =
+            |seconds: &str, limit| within(&mut Command::new("sleep").arg(seconds).spawn().unwrap(), limit);
         assert_eq!(ended("60", Duration::from_millis(50)), None);
         assert_eq!(ended("0", Duration::from_secs(60)), Some(true));
         let mut fails = Command::new("false").spawn().unwrap();
