@@ -1,5 +1,5 @@
 //! `aegis admit`: the verdict with its bounds and terms, or the witnesses and what would fit.
-use super::{NOT_ADMITTED, profile};
+use super::{NOT_ADMITTED, admit_jobs, profile};
 use crate::backends::Backends;
 use crate::cli::{AdmitArgs, TasksArgs};
 use crate::output::{Output, table};
@@ -10,6 +10,9 @@ use aegis_core::{TaskSet, TermKind, Verdict};
 use std::fmt::Write;
 
 pub(crate) fn run(args: &AdmitArgs, output: &Output) -> Result<u8, Error> {
+    if let Some(jobs) = &args.jobs.jobs {
+        return admit_jobs::run(jobs, &args.jobs, output);
+    }
     let (set, _) = task_set(&args.tasks, output)?;
     let verdict = admit(&set);
     let remedies = remedies(&set, &verdict);
