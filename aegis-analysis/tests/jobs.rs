@@ -314,7 +314,7 @@ fn hulls_cover_every_schedule() {
         let exact = found(&all);
         let meets = exact.iter().zip(&jobs).all(|(end, job)| end.1 <= job.deadline.0);
         for fewer in 1..10 {
-            let limits = Limits { states: all.states - fewer, ..Limits::default() };
+            let limits = Limits { states: all.states.saturating_sub(fewer), ..Limits::default() };
             let answer = admit(&set, &limits);
             hulls += u64::from(answer.method == Method::Hull);
             for (bound, end) in answer.completions.iter().zip(&exact) {
