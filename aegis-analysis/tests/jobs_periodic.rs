@@ -380,7 +380,9 @@ fn a_broken_table_is_refused() {
     let mut refused = 0;
     for seed in 4_000..4_200 {
         let (mut jobs, edges) = schedules::random(&mut Rng::new(seed), 6, 2, 2, u64::MAX);
-        jobs.iter_mut().for_each(|job| job.deadline = Nanos(60));
+        for job in &mut jobs {
+            job.deadline = Nanos(60);
+        }
         let set = JobSet::new(jobs, edges, Ties::ById).unwrap();
         let Ok(table) = table(&set, &TableOptions::default()) else { continue };
         let mut broken = |change: &dyn Fn(&mut Vec<Slot>)| {
