@@ -296,6 +296,22 @@ fn answers_hold_under_every_limit() {
     assert_eq!(methods.keys().copied().collect::<Vec<_>>(), ["busy_windows", "schedules"]);
 }
 
+/// Bounds are called attained only where they certainly are.
+#[test]
+fn what_may_not_be_attained_is_not_called_exact() {
+    let exact = |jobs: &[Job], ties| admit(&set(jobs, &[], ties), &Limits::default()).exact;
+    let points = [job(1, 1, (0, 0), (1, 2), 1), job(2, 1, (0, 0), (1, 2), 1), job(3, 1, (4, 4), (1, 2), 2)];
+    assert!(exact(&points, Ties::ById) && exact(&points, Ties::ByRelease));
+    let instant = [job(1, 1, (0, 0), (0, 2), 1)];
+    assert!(!exact(&instant, Ties::ById));
+    let overlapping =
+        [job(1, 1, (0, 3), (1, 2), 1), job(2, 1, (2, 5), (1, 2), 1), job(3, 1, (0, 0), (1, 2), 2)];
+    assert!(exact(&overlapping, Ties::ById) && !exact(&overlapping, Ties::ByRelease));
+    assert!(exact(&overlapping[..2], Ties::ByRelease), "first come, first served");
+    let overtaking = [job(1, 1, (0, 3), (1, 2), 1), job(1, 2, (2, 5), (1, 2), 1)];
+    assert!(!exact(&overtaking, Ties::ByRelease));
+}
+
 /// Sets whose states are many intervals for each set of started jobs: as one each, they cover what they were.
 #[test]
 fn hulls_cover_every_schedule() {

@@ -261,6 +261,18 @@ fn what_is_not_periodic_falls_back_to_the_sporadic_test() {
     assert_eq!(periodic(&chained, PartitionId(7)).unwrap_err(), PeriodicError::NoTasks);
 }
 
+/// At 1, where arrivals begin to repeat, the job of 0 still runs: the first instant free of earlier jobs is 10.
+#[test]
+fn a_cut_leaves_no_job_behind() {
+    let tasks = vec![task("a", 0, [2, 2], 10, 10, 0), task("b", 1, [1, 1], 10, 10, 0)];
+    let OffsetsVerdict::Offsets { admitted: true, jobs, tasks, .. } = verdict(&system(Policy::Edf, tasks))
+    else {
+        panic!()
+    };
+    assert_eq!((jobs.repeats_from, jobs.until), (Nanos(1), Nanos(10 + 10)));
+    assert_eq!((tasks[0].worst, tasks[1].worst), (Nanos(2), Nanos(2)));
+}
+
 /// Every overhead and the interference factor enter the jobs by name: nothing is hidden, nothing is left out.
 #[test]
 fn overheads_are_in_the_jobs() {
@@ -394,6 +406,11 @@ fn a_broken_table_is_refused() {
         for i in 0..table.slots.len() {
             broken(&|slots| slots[i].latest.0 += 1);
             broken(&|slots| slots[i].output.0 -= 1);
+            // A window is as late as it can be: what ends it is the deadline, the next job or an edge.
+            broken(&|slots| {
+                slots[i].latest.0 += 1;
+                slots[i].output.0 += 1;
+            });
             broken(&|slots| slots[i].start.0 = slots[i].latest.0 + 1);
             broken(&|slots| slots[i].job = set.jobs().len());
             broken(&|slots| slots.push(slots[i]));
