@@ -160,7 +160,7 @@ impl From<PolicyArg> for Policy {
 #[derive(Debug, Args)]
 pub(crate) struct TasksArgs {
     /// The system file; models without a stated `wcet` are measured first, once
-    #[arg(required_unless_present = "tasks", conflicts_with = "tasks")]
+    #[arg(conflicts_with = "tasks")]
     pub system: Option<PathBuf>,
     /// A task set in JSON instead: {"policy": "np-edf|np-fp|fifo", "tasks": [{"name", "c_ns" or "segments_ns", "t_ns",
     /// "d_ns", "j_ns", "priority"}]}
