@@ -15,6 +15,7 @@
 
 mod blocking;
 mod busy_period;
+pub mod critical;
 mod demand;
 mod derivation;
 pub mod edf;
@@ -25,6 +26,7 @@ pub mod remedy;
 pub mod utilisation;
 
 pub use busy_period::NoBound;
+pub use critical::critical_instant;
 pub use remedy::{Remedy, remedies};
 
 use aegis_core::{Bound, Decided, Nanos, Policy, Rejection, TaskId, TaskSet, TaskVerdict, TermKind, Verdict};

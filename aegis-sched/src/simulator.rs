@@ -18,6 +18,11 @@ pub trait Workload {
 
     /// How long a segment of a job takes.
     fn execution(&mut self, job: JobId, segment: u16) -> Nanos;
+
+    /// Of tasks whose next jobs are released at one instant, the one with the smallest turn is told first.
+    fn turn(&self, task: TaskId) -> usize {
+        task.index()
+    }
 }
 
 /// What happened to the jobs of one task.
@@ -68,14 +73,17 @@ pub fn simulate(
                 _ => {}
             }
         }
-        for (i, outcome) in outcomes.iter_mut().enumerate() {
-            while let Some(Arrival { arrival, .. }) = upcoming[i].take_if(|a| a.release == now) {
-                let job = JobId { task: TaskId::from(i), seq: outcome.jobs };
-                let decision = tell(&mut state, now, Event::Release { job, arrival });
-                outcome.jobs += 1;
-                outcome.refused += u64::from(decision.action == Action::Refuse);
-                upcoming[i] = workload.next(job.task);
-            }
+        while let Some(i) = (0..n)
+            .filter(|&i| upcoming[i].is_some_and(|next| next.release == now))
+            .min_by_key(|&i| workload.turn(TaskId::from(i)))
+            && let Some(Arrival { arrival, .. }) = upcoming[i]
+        {
+            let outcome = &mut outcomes[i];
+            let job = JobId { task: TaskId::from(i), seq: outcome.jobs };
+            let decision = tell(&mut state, now, Event::Release { job, arrival });
+            outcome.jobs += 1;
+            outcome.refused += u64::from(decision.action == Action::Refuse);
+            upcoming[i] = workload.next(job.task);
         }
         let decision = tell(&mut state, now, Event::Dispatch);
         if let Action::Start { job, segment } = decision.action {

@@ -1,0 +1,208 @@
+//! That every job meets its deadline: one inequality for each range of jobs, of deadlines or of releases.
+//!
+//! In all three, time 0 is the start of the busy period of the job in question, so that of another task all jobs count
+//! that arrive at `−J` or later. Every number in a certificate may be larger than it has to be, never smaller: a window that
+//! holds all its work proves that the busy period ends in it, whether or not it is the shortest such window.
+use crate::{CertificateError, Number, Steps, Task, rejected, within};
+use serde::Deserialize;
+
+/// One task under fixed priorities.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Level {
+    /// A busy period of the task is not longer.
+    busy_ns: u64,
+    /// No response is longer.
+    response_ns: u64,
+    /// `[first job, start]`: from this job of the busy period up to the next entry's, the last segment of no job
+    /// starts later.
+    starts: Vec<(u64, u64)>,
+}
+
+/// Deadlines under EDF.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Windows {
+    /// No busy period is longer.
+    busy_ns: u64,
+    /// Where ranges of deadlines begin; each ends where the next begins, the last with the busy period.
+    from_ns: Vec<u64>,
+}
+
+/// Releases under FIFO.
+#[derive(Deserialize)]
+#[serde(untagged, deny_unknown_fields)]
+pub(crate) enum Releases {
+    /// The responses of all tasks, in the order of the set.
+    Ranges { busy_ns: u64, tasks: Vec<Responses> },
+    /// Without jitter: every response is at most the sum of all WCETs.
+    Sum { sum_ns: u64 },
+}
+
+/// One task under FIFO.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Responses {
+    /// No response is longer.
+    response_ns: u64,
+    /// Where ranges of releases begin.
+    from_ns: Vec<u64>,
+}
+
+/// Responses within deadlines under non-preemptive fixed priorities (Davis, Burns, Bril, Lukkien, 2007).
+///
+/// A job starts its last segment once one segment of less priority, its own jobs before it and all more urgent work that
+/// has been released by then are done.
+pub(crate) fn fixed_priority(
+    tasks: &[Task],
+    levels: &[Level],
+    steps: &mut Steps,
+) -> Result<Vec<Option<u64>>, CertificateError> {
+    complete("fixed_priority", levels.len() == tasks.len(), "one entry a task, in the order of the set")?;
+    let mut responses = Vec::with_capacity(tasks.len());
+    for (i, (me, level)) in tasks.iter().zip(levels).enumerate() {
+        let claim = |what: &str| format!("task `{}`, {what}", me.name);
+        let others = || tasks.iter().enumerate().filter(|(k, _)| *k != i).map(|(_, task)| task);
+        let urgent = || others().filter(|other| other.priority <= me.priority);
+        let wait =
+            others().filter(|other| other.priority > me.priority).map(|other| other.wait).max().unwrap_or(0);
+
+        let busy = Number::from(level.busy_ns);
+        steps.take(tasks.len())?;
+        let work = sum(wait, urgent().chain([me]), |task| task.arrivals(busy + task.j));
+        within(work, busy, || claim("busy period"))?;
+
+        let jobs = me.arrivals(busy + me.j).unwrap_or(Number::MAX);
+        let overtaking = me.overtaking();
+        for range in ranges(&level.starts, |entry| entry.0.into(), 0, jobs, &claim("starts"))? {
+            let ((_, start), first, end) = range;
+            let start = Number::from(*start);
+            steps.take(tasks.len())?;
+            let own = overtaking.and_then(|more| (end.checked_add(more)?).checked_mul(me.c));
+            let before = own.and_then(|own| (own - me.last).checked_add(wait));
+            let work = before.and_then(|w| sum(w, urgent(), |task| task.arrivals(start + task.j + 1)));
+            within(work, start, || claim(&format!("start of job {}", end - 1)))?;
+            let response = me.distance(first).map(|later| (me.j + start + me.last).saturating_sub(later));
+            within(response, level.response_ns.into(), || claim(&format!("response of job {first}")))?;
+        }
+        within(Some(level.response_ns.into()), me.d, || claim("deadline"))?;
+        responses.push(Some(level.response_ns));
+    }
+    Ok(responses)
+}
+
+/// Demand within time under non-preemptive EDF (Jeffay, Stanat, Martel, 1991; George, Rivierre, Spuri, 1996).
+///
+/// A job misses its deadline `t` only if the work with deadlines up to `t`, and one segment that started before 0 for a
+/// later deadline, take longer than `t`; and only while the resource is busy. The work rises with `t` and the
+/// segment falls, so that `work(end − 1) + segment(from) ≤ from` stands for all deadlines from `from` to `end − 1`.
+///
+/// A task's own segment goes on while no job of it is due, or while all that are due may have been overtaken by the
+/// one that started: then they all arrived within `J` of each other. With more jobs due than that, one of them was not
+/// overtaken, the segment did not start before it, and the whole of it is in the sum, which is more.
+pub(crate) fn edf(tasks: &[Task], claim: &Windows, steps: &mut Steps) -> Result<(), CertificateError> {
+    let busy = Number::from(claim.busy_ns);
+    steps.take(tasks.len())?;
+    let work = sum(0, tasks.iter(), |task| task.arrivals(busy + task.j));
+    within(work, busy, || "busy period".to_owned())?;
+
+    let first = claim.from_ns.first().copied().unwrap_or(0).into();
+    let due = |task: &Task, by: Number| match (by + task.j + 1).checked_sub(task.d) {
+        Some(window) => task.arrivals(window),
+        None => Some(0),
+    };
+    if first > 0 {
+        let early = sum(0, tasks.iter(), |task| due(task, first - 1));
+        within(early, 0, || format!("work due before the first range, which begins at {first}"))?;
+    }
+    for (_, from, end) in ranges(&claim.from_ns, |from| (*from).into(), first, busy, "deadlines")? {
+        steps.take(2 * tasks.len())?;
+        let blocks = |task: &&Task| due(task, from) < task.overtaking().map(|more| more + 1);
+        let segment = tasks.iter().filter(blocks).map(|task| task.wait).max().unwrap_or(0);
+        let work = sum(segment, tasks.iter(), |task| due(task, end - 1));
+        within(work, from, || format!("work with deadlines in [{from}, {end})"))?;
+    }
+    Ok(())
+}
+
+/// Responses within deadlines under FIFO (Bedarkar, Vardishvili, Bozhko, Maida, Brandenburg, 2022).
+///
+/// A job that is released at `r`, and arrived at `r − J` or later, ends once all that was released before it is done. That
+/// work rises with `r`, so that `J + work(end − 1) − from ≤ R` stands for all releases from `from` to `end − 1`.
+pub(crate) fn fifo(
+    tasks: &[Task],
+    claim: &Releases,
+    steps: &mut Steps,
+) -> Result<Vec<Option<u64>>, CertificateError> {
+    let (busy, claims) = match claim {
+        Releases::Ranges { busy_ns, tasks } => (Number::from(*busy_ns), tasks),
+        Releases::Sum { sum_ns } => {
+            sum_of_all(tasks, *sum_ns)?;
+            return Ok(vec![Some(*sum_ns); tasks.len()]);
+        }
+    };
+    complete("fifo", claims.len() == tasks.len(), "one entry a task, in the order of the set")?;
+    steps.take(tasks.len())?;
+    let work = sum(0, tasks.iter(), |task| task.arrivals(busy + task.j));
+    within(work, busy, || "busy period".to_owned())?;
+    for (i, (me, stated)) in tasks.iter().zip(claims).enumerate() {
+        let claim = |what: &str| format!("task `{}`, {what}", me.name);
+        for (_, from, end) in ranges(&stated.from_ns, |from| (*from).into(), 0, busy, &claim("releases"))? {
+            steps.take(tasks.len())?;
+            let last = end - 1;
+            let overtaking = if last > 0 { me.overtaking() } else { Some(0) };
+            let own = overtaking.and_then(|more| me.arrivals(last + 1)?.checked_add(more)?.checked_mul(me.c));
+            let others = tasks.iter().enumerate().filter(|(k, _)| *k != i).map(|(_, task)| task);
+            let work = own.and_then(|own| sum(own, others, |task| task.arrivals(last + task.j + 1)));
+            let response = work.and_then(|work| Some(work.checked_add(me.j)?.saturating_sub(from)));
+            within(response, stated.response_ns.into(), || claim(&format!("releases in [{from}, {end})")))?;
+        }
+        within(Some(stated.response_ns.into()), me.d, || claim("deadline"))?;
+    }
+    Ok(claims.iter().map(|stated| Some(stated.response_ns)).collect())
+}
+
+/// Periods without jitter and `ΣC/T ≤ 1`: the work up to a release `r` is `ΣC + Σ ⌊r / T⌋ · C ≤ ΣC + r`.
+fn sum_of_all(tasks: &[Task], stated: u64) -> Result<(), CertificateError> {
+    let smooth = tasks.iter().all(|task| task.j == 0 && task.rate().0 == 1 && task.distance(0) == Some(0));
+    complete("sum", smooth, "only for periods without jitter")?;
+    let (demand, time) = rejected::share(tasks)?;
+    within(Some(demand), time, || "ΣC/T, as demand in a time".to_owned())?;
+    within(sum(0, tasks.iter(), |_| Some(1)), stated.into(), || "sum of all WCETs".to_owned())?;
+    tasks.iter().try_for_each(|task| {
+        within(Some(stated.into()), task.d, || format!("task `{}`, deadline", task.name))
+    })
+}
+
+/// `base + Σ jobs · C`; `None` when it does not fit.
+fn sum<'a>(
+    base: Number,
+    mut tasks: impl Iterator<Item = &'a Task>,
+    jobs: impl Fn(&Task) -> Option<Number>,
+) -> Option<Number> {
+    tasks.try_fold(base, |sum, task| sum.checked_add(jobs(task)?.checked_mul(task.c)?))
+}
+
+/// Entries with where their ranges begin and end, `from` up to `end` without a gap.
+fn ranges<'a, T>(
+    entries: &'a [T],
+    begin: impl Fn(&T) -> Number,
+    from: Number,
+    end: Number,
+    claim: &str,
+) -> Result<Vec<(&'a T, Number, Number)>, CertificateError> {
+    let begins = entries.iter().map(&begin);
+    let ends = begins.clone().skip(1).chain([end]);
+    let ranges: Vec<_> = entries.iter().zip(begins.zip(ends)).map(|(entry, (a, b))| (entry, a, b)).collect();
+    complete(claim, ranges.first().is_some_and(|(_, a, _)| *a == from), "the first range begins too late")?;
+    complete(
+        claim,
+        ranges.iter().all(|(_, a, b)| a < b),
+        "a range is empty, or the last begins beyond the end",
+    )?;
+    Ok(ranges)
+}
+
+fn complete(claim: &str, is: bool, why: &'static str) -> Result<(), CertificateError> {
+    if is { Ok(()) } else { Err(CertificateError::Incomplete { claim: claim.to_owned(), why }) }
+}

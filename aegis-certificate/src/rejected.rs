@@ -1,0 +1,151 @@
+//! That a job misses its deadline: more work than time, or a schedule that is played through.
+use crate::{CertificateError, LONGEST, Number, Policy, Proved, Steps, Task};
+use serde::Deserialize;
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
+/// A schedule of the model in which a job misses its deadline.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Witness {
+    /// Position in `jobs` of the one that misses.
+    job: usize,
+    /// All jobs; where the policy leaves a tie, the one listed first is served first. Those of one task are listed in
+    /// the order of their arrivals, or in the order of their releases and, at one instant, of their arrivals.
+    jobs: Vec<Job>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Job {
+    /// Position of the task.
+    task: usize,
+    arrival_ns: u64,
+    release_ns: u64,
+    /// How long each segment takes, overheads included.
+    executions_ns: Vec<u64>,
+}
+
+/// `ΣC/T > 1`: the longer the tasks arrive as often as they may, the later some job ends.
+pub(crate) fn overload(tasks: &[Task]) -> Result<Proved, CertificateError> {
+    let (demand, time) = share(tasks)?;
+    if demand > time {
+        return Ok(Proved::Overload { demand, time });
+    }
+    let claim = "overload: ΣC/T as demand in a time".to_owned();
+    Err(CertificateError::False { claim, least: time.saturating_add(1), stated: demand })
+}
+
+/// `ΣC/T` as numerator and denominator in lowest terms.
+pub(crate) fn share(tasks: &[Task]) -> Result<(Number, Number), CertificateError> {
+    let gcd = |mut a: Number, mut b: Number| {
+        while b != 0 {
+            (a, b) = (b, a % b);
+        }
+        a
+    };
+    let fraction = tasks.iter().try_fold((0, 1), |(demand, time): (Number, Number), task| {
+        let (jobs, window) = task.rate();
+        let common = gcd(time, window);
+        let of_task = jobs.checked_mul(task.c)?.checked_mul(time / common)?;
+        let demand = demand.checked_mul(window / common)?.checked_add(of_task)?;
+        let time = time.checked_mul(window / common)?;
+        let common = gcd(demand, time);
+        Some((demand / common, time / common))
+    });
+    fraction.ok_or_else(|| CertificateError::Overflow { claim: "ΣC/T".to_owned() })
+}
+
+/// Plays the schedule through and looks at the end of the one job.
+pub(crate) fn miss(
+    tasks: &[Task],
+    policy: Policy,
+    witness: &Witness,
+    steps: &mut Steps,
+) -> Result<Proved, CertificateError> {
+    inside_the_model(tasks, &witness.jobs, steps)?;
+    let job = witness.jobs.get(witness.job).ok_or_else(|| CertificateError::Incomplete {
+        claim: "miss".to_owned(),
+        why: "the job that misses is not among the jobs",
+    })?;
+    let end = end_of(tasks, policy, &witness.jobs, witness.job);
+    let response = end - Number::from(job.arrival_ns);
+    let task = &tasks[job.task];
+    if response <= task.d {
+        let claim = format!("job {} of task `{}`, a response above the deadline", witness.job, task.name);
+        return Err(CertificateError::False { claim, least: task.d + 1, stated: response });
+    }
+    Ok(Proved::Miss { task: job.task, response_ns: u64::try_from(response).unwrap_or(u64::MAX) })
+}
+
+/// Whether the tasks can arrive, be released and execute like this.
+fn inside_the_model(tasks: &[Task], jobs: &[Job], steps: &mut Steps) -> Result<(), CertificateError> {
+    let mut of_task = vec![Vec::new(); tasks.len()];
+    for (k, job) in jobs.iter().enumerate() {
+        let outside = |why| CertificateError::OutsideModel { what: format!("job {k}"), why };
+        let task = tasks.get(job.task).ok_or(outside("it is of no task"))?;
+        let (arrival, release) = (Number::from(job.arrival_ns), Number::from(job.release_ns));
+        if release < arrival || release > arrival + task.j || release > LONGEST.into() {
+            return Err(outside("it is not released within the jitter after its arrival"));
+        }
+        steps.take(task.segments.len())?;
+        let within = |(stated, wcet): (&u64, &Number)| *stated > 0 && Number::from(*stated) <= *wcet;
+        if job.executions_ns.len() != task.segments.len()
+            || !job.executions_ns.iter().zip(&task.segments).all(within)
+        {
+            return Err(outside("its executions are not one a segment, above 0 and up to its WCET"));
+        }
+        of_task[job.task].push((arrival, release));
+    }
+    for (task, listed) in tasks.iter().zip(&mut of_task) {
+        let outside =
+            |why| CertificateError::OutsideModel { what: format!("jobs of task `{}`", task.name), why };
+        let by_release = listed.is_sorted_by_key(|&(arrival, release)| (release, arrival));
+        if !by_release && !listed.is_sorted_by_key(|(arrival, _)| *arrival) {
+            return Err(outside("they are not listed in an order in which they may be served"));
+        }
+        listed.sort_unstable();
+        for n in 0..listed.len() {
+            // Where one job comes a step, jobs are as far apart as the law says if neighbours are.
+            let most = if task.rate().0 == 1 { n.min(1) } else { n };
+            steps.take(most + 1)?;
+            for before in 0..=most {
+                let apart = listed[n].0 - listed[n - before].0;
+                if task.distance(before as Number).is_none_or(|least| apart < least) {
+                    return Err(outside("they arrive more often than its law allows"));
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// When that job ends: at the end of each segment the resource takes the job that the policy puts first.
+fn end_of(tasks: &[Task], policy: Policy, jobs: &[Job], sought: usize) -> Number {
+    let mut upcoming: Vec<usize> = (0..jobs.len()).collect();
+    upcoming.sort_by_key(|&k| Reverse((jobs[k].release_ns, k)));
+    let mut ready = BinaryHeap::new();
+    let mut now = Number::from(0_u8);
+    loop {
+        while let Some(&k) = upcoming.last()
+            && (ready.is_empty() || Number::from(jobs[k].release_ns) <= now)
+        {
+            upcoming.pop();
+            now = now.max(jobs[k].release_ns.into());
+            let task = &tasks[jobs[k].task];
+            let key = match policy {
+                Policy::FixedPriority => task.priority.into(),
+                Policy::Edf => Number::from(jobs[k].arrival_ns) + task.d,
+                Policy::Fifo => jobs[k].release_ns.into(),
+            };
+            ready.push(Reverse((key, k, 0)));
+        }
+        let Some(Reverse((key, k, segment))) = ready.pop() else { return now };
+        now += Number::from(jobs[k].executions_ns[segment]);
+        if segment + 1 < jobs[k].executions_ns.len() {
+            ready.push(Reverse((key, k, segment + 1)));
+        } else if k == sought {
+            return now;
+        }
+    }
+}
