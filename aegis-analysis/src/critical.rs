@@ -116,6 +116,12 @@ pub enum NoPattern {
         /// Why it has none.
         why: NoBound,
     },
+    /// The jobs that the bound counts cannot all arrive like that: its arrival curve promises less than it says.
+    #[error("task {} has a bound that counts jobs which cannot arrive together", task.0)]
+    OutsideModel {
+        /// The task.
+        task: TaskId,
+    },
     /// The busy period has too many jobs to list.
     #[error("the busy period of task {} has more than {MOST_JOBS} jobs before the analysed one ends", task.0)]
     TooManyJobs {
@@ -148,20 +154,21 @@ pub fn of_bound(set: &TaskSet, task: TaskId, bound: &Bound, ties: Ties) -> Resul
     if set.get(task).is_none() {
         return Err(NoPattern::UnknownTask { task });
     }
+    // Where the scheduler's ties fall out against the analysis, a release as late as may be or an arrival one tick
+    // later is next best; where the blocking job cannot also overtake those that wait, none.
     let scene = Scene::new(set, task, bound);
     let mut best: Option<Pattern> = None;
-    // Where the scheduler's ties fall out against the analysis, a release as late as may be or an arrival one tick
-    // later is next best.
     for (later, late) in [(0, false), (0, true), (1, false), (1, true)] {
-        let Some(drawn) = scene.draw(later, late, ties)? else { continue };
-        if best.as_ref().is_none_or(|best| drawn.response > best.response) {
-            best = Some(drawn);
+        let blocked = scene.draw(scene.blocker, later, late, ties)?;
+        let drawn = if blocked.is_none() { scene.draw(None, later, late, ties)? } else { blocked };
+        if drawn.as_ref().map(|drawn| drawn.response) > best.as_ref().map(|best| best.response) {
+            best = drawn;
         }
         if best.as_ref().is_some_and(|best| best.gap() == Nanos::ZERO) {
             break;
         }
     }
-    best.ok_or(NoPattern::TooManyJobs { task })
+    best.ok_or(NoPattern::OutsideModel { task })
 }
 
 /// A job with the busy period's start as time 0.
@@ -211,7 +218,13 @@ impl<'a> Scene<'a> {
 
     /// The jobs, with the analysed one `later` than the bound has it and released as `late` as it may be or at once;
     /// `Ok(None)` where that is not inside the model.
-    fn draw(&self, later: i128, late: bool, ties: Ties) -> Result<Option<Pattern>, NoPattern> {
+    fn draw(
+        &self,
+        blocker: Option<usize>,
+        later: i128,
+        late: bool,
+        ties: Ties,
+    ) -> Result<Option<Pattern>, NoPattern> {
         let (set, i) = (self.set, self.i);
         let tasks = set.tasks();
         let (policy, me) = (set.policy(), &tasks[i]);
@@ -235,7 +248,7 @@ impl<'a> Scene<'a> {
         };
 
         // First, what runs at 0, and what else is served before.
-        if let Some(k) = self.blocker {
+        if let Some(k) = blocker {
             let mut executions = executions(set, k);
             let longest = executions.iter().copied().max().unwrap_or(0);
             let before = executions.iter().position(|c| *c == longest).unwrap_or(0);

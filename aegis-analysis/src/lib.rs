@@ -15,6 +15,7 @@
 
 mod blocking;
 mod busy_period;
+pub mod certify;
 pub mod critical;
 mod demand;
 mod derivation;
@@ -26,6 +27,7 @@ pub mod remedy;
 pub mod utilisation;
 
 pub use busy_period::NoBound;
+pub use certify::certify;
 pub use critical::critical_instant;
 pub use remedy::{Remedy, remedies};
 

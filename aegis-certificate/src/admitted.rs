@@ -3,7 +3,8 @@
 //! In all three, time 0 is the start of the busy period of the job in question, so that of another task all jobs count
 //! that arrive at `−J` or later. Every number in a certificate may be larger than it has to be, never smaller: a window that
 //! holds all its work proves that the busy period ends in it, whether or not it is the shortest such window.
-use crate::{CertificateError, Number, Steps, Task, rejected, within};
+use crate::rejected::{Round, share};
+use crate::{CertificateError, Number, Steps, Task, within};
 use serde::Deserialize;
 
 /// One task under fixed priorities.
@@ -106,7 +107,7 @@ pub(crate) fn edf(tasks: &[Task], claim: &Windows, steps: &mut Steps) -> Result<
     let work = sum(0, tasks.iter(), |task| task.arrivals(busy + task.j));
     within(work, busy, || "busy period".to_owned())?;
 
-    let first = claim.from_ns.first().copied().unwrap_or(0).into();
+    let first = claim.from_ns.first().copied().unwrap_or(claim.busy_ns).into();
     let due = |task: &Task, by: Number| match (by + task.j + 1).checked_sub(task.d) {
         Some(window) => task.arrivals(window),
         None => Some(0),
@@ -166,7 +167,7 @@ pub(crate) fn fifo(
 fn sum_of_all(tasks: &[Task], stated: u64) -> Result<(), CertificateError> {
     let smooth = tasks.iter().all(|task| task.j == 0 && task.rate().0 == 1 && task.distance(0) == Some(0));
     complete("sum", smooth, "only for periods without jitter")?;
-    let (demand, time) = rejected::share(tasks)?;
+    let (demand, time) = share(tasks, Round::Up)?;
     within(Some(demand), time, || "ΣC/T, as demand in a time".to_owned())?;
     within(sum(0, tasks.iter(), |_| Some(1)), stated.into(), || "sum of all WCETs".to_owned())?;
     tasks.iter().try_for_each(|task| {
@@ -194,7 +195,7 @@ fn ranges<'a, T>(
     let begins = entries.iter().map(&begin);
     let ends = begins.clone().skip(1).chain([end]);
     let ranges: Vec<_> = entries.iter().zip(begins.zip(ends)).map(|(entry, (a, b))| (entry, a, b)).collect();
-    complete(claim, ranges.first().is_some_and(|(_, a, _)| *a == from), "the first range begins too late")?;
+    complete(claim, ranges.first().map_or(end, |(_, a, _)| *a) == from, "the first range begins too late")?;
     complete(
         claim,
         ranges.iter().all(|(_, a, b)| a < b),

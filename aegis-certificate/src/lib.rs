@@ -26,7 +26,7 @@ pub const LONGEST: u64 = 1 << 62;
 /// No certificate is longer than this many bytes.
 pub const LONGEST_TEXT: usize = 64 << 20;
 /// No check takes more than this many steps; a step is one task looked at once.
-pub const MOST_STEPS: u64 = 1 << 28;
+pub const MOST_STEPS: u64 = 1 << 26;
 
 /// Why a certificate proves nothing.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

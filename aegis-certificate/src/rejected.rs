@@ -28,7 +28,7 @@ struct Job {
 
 /// `ΣC/T > 1`: the longer the tasks arrive as often as they may, the later some job ends.
 pub(crate) fn overload(tasks: &[Task]) -> Result<Proved, CertificateError> {
-    let (demand, time) = share(tasks)?;
+    let (demand, time) = share(tasks, Round::Down)?;
     if demand > time {
         return Ok(Proved::Overload { demand, time });
     }
@@ -36,15 +36,24 @@ pub(crate) fn overload(tasks: &[Task]) -> Result<Proved, CertificateError> {
     Err(CertificateError::False { claim, least: time.saturating_add(1), stated: demand })
 }
 
-/// `ΣC/T` as numerator and denominator in lowest terms.
-pub(crate) fn share(tasks: &[Task]) -> Result<(Number, Number), CertificateError> {
+/// Which way a fraction goes that does not fit.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Round {
+    Up,
+    Down,
+}
+
+/// `ΣC/T` as numerator and denominator: exact in lowest terms if that fits, else with each addend rounded to a multiple
+/// of 2⁻⁶⁴.
+pub(crate) fn share(tasks: &[Task], round: Round) -> Result<(Number, Number), CertificateError> {
+    const ONE: Number = 1 << 64;
     let gcd = |mut a: Number, mut b: Number| {
         while b != 0 {
             (a, b) = (b, a % b);
         }
         a
     };
-    let fraction = tasks.iter().try_fold((0, 1), |(demand, time): (Number, Number), task| {
+    let exact = tasks.iter().try_fold((0, 1), |(demand, time): (Number, Number), task| {
         let (jobs, window) = task.rate();
         let common = gcd(time, window);
         let of_task = jobs.checked_mul(task.c)?.checked_mul(time / common)?;
@@ -53,7 +62,15 @@ pub(crate) fn share(tasks: &[Task]) -> Result<(Number, Number), CertificateError
         let common = gcd(demand, time);
         Some((demand / common, time / common))
     });
-    fraction.ok_or_else(|| CertificateError::Overflow { claim: "ΣC/T".to_owned() })
+    let rounded = || {
+        tasks.iter().try_fold(0, |sum: Number, task| {
+            let (jobs, window) = task.rate();
+            let of_task = jobs.checked_mul(task.c)?.checked_mul(ONE)?;
+            sum.checked_add(if round == Round::Up { of_task.div_ceil(window) } else { of_task / window })
+        })
+    };
+    let share = exact.or_else(|| Some((rounded()?, ONE)));
+    share.ok_or_else(|| CertificateError::Overflow { claim: "ΣC/T".to_owned() })
 }
 
 /// Plays the schedule through and looks at the end of the one job.
