@@ -53,8 +53,8 @@ pub struct Level {
     pub busy: Nanos,
     /// Its bound.
     pub response: Nanos,
-    /// The first job of a range, and when the last segment of the range's last job starts.
-    pub starts: Vec<(u64, Nanos)>,
+    /// Where a range of releases begins, and when the last segment of the range's last job starts.
+    pub starts: Vec<(Nanos, Nanos)>,
 }
 
 /// Why a verdict has no certificate.
@@ -136,43 +136,29 @@ fn admitted(set: &TaskSet, verdict: &Verdict) -> Result<Claim, NoCertificate> {
     }
 }
 
-/// Ranges of the jobs of one task, each as long as the bound allows for a start that all of its jobs keep.
+/// Ranges of releases of one task, from the last down, each as far as the start of its last job allows for the bound.
 fn level(loads: &[Load], task: &Load, bound: &Bound, steps: &mut Steps) -> Result<Level, NoCertificate> {
     let others = || loads.iter().filter(|other| other.id != task.id);
     let hp: Vec<&Load> = others().filter(|other| other.priority <= task.priority).collect();
     let lp = others().filter(|other| other.priority > task.priority);
     let wait = lp.map(|other| other.longest - 1).max().unwrap_or(0);
-    let jobs = task.released_within(bound.busy_period.0);
-
-    // The start of job `last`, if jobs from `first` on may all start as late as that.
-    let start = |first: u64, last: u64, steps: &mut Steps| -> Result<Option<u64>, NoBound> {
-        let own = last.checked_add(task.overtaken() + 1).and_then(|n| n.checked_mul(task.c));
-        let base = own.and_then(|own| (own - task.last).checked_add(wait)).ok_or(steps.undecided())?;
+    let mut starts = Vec::new();
+    let mut end = bound.busy_period.0;
+    while end > 0 {
+        let own = task.own_by(end - 1).checked_mul(task.c).ok_or(NoCertificate::TooLong)?;
+        let base = (own - task.last).checked_add(wait).ok_or(NoCertificate::TooLong)?;
         let start = least_fixed_point(base, hp.len() + 1, steps, |w| {
             work(base, hp.iter().copied(), |other| other.released_by(w))
         })?;
-        let response = i128::from(task.j) + i128::from(start) + i128::from(task.last)
-            - i128::from(first) * i128::from(task.t);
-        Ok((response <= i128::from(bound.wcrt.0)).then_some(start))
-    };
-    let mut starts = Vec::new();
-    let mut first = 0;
-    while first < jobs {
-        let mut range =
-            (first, start(first, first, steps)?.ok_or(NoCertificate::Contradiction { task: task.id })?);
-        // Twice as long while that fits, then halves.
-        let (mut reach, mut beyond) = (1, jobs);
-        while range.0 + 1 < beyond {
-            let grown = range.0.saturating_add(reach).min(beyond - 1);
-            match start(first, grown, steps)? {
-                Some(start) => (range, reach) = ((grown, start), reach.saturating_mul(2)),
-                None => (beyond, reach) = (grown, (grown - range.0) / 2),
-            }
+        let begin = (task.j + start).saturating_add(task.last).saturating_sub(bound.wcrt.0);
+        if begin >= end {
+            return Err(NoCertificate::Contradiction { task: task.id });
         }
-        starts.push((first, Nanos(range.1)));
+        starts.push((Nanos(begin), Nanos(start)));
         few(&starts)?;
-        first = range.0 + 1;
+        end = begin;
     }
+    starts.reverse();
     Ok(Level { busy: bound.busy_period, response: bound.wcrt, starts })
 }
 
@@ -225,10 +211,7 @@ fn releases(
         steps.take(loads.len())?;
         let last = end - 1;
         let ahead = work(task.j, loads.iter(), |load| {
-            if load.id != task.id {
-                return load.released_by(last);
-            }
-            last / load.t + 1 + if last > 0 { load.overtaken() } else { 0 }
+            if load.id == task.id { load.own_by(last) } else { load.released_by(last) }
         });
         let begin = ahead.ok_or(NoCertificate::TooLong)?.saturating_sub(bound.wcrt.0);
         if begin > last {
@@ -312,7 +295,7 @@ impl Claim {
                 list(f, levels, "\n    ", |f, level| {
                     let (busy, response) = (level.busy.0, level.response.0);
                     write!(f, "{{\"busy_ns\": {busy}, \"response_ns\": {response}, \"starts\": ")?;
-                    list(f, &level.starts, "", |f, (job, start)| write!(f, "[{job}, {}]", start.0))?;
+                    list(f, &level.starts, "", |f, (from, start)| write!(f, "[{}, {}]", from.0, start.0))?;
                     write!(f, "}}")
                 })?;
                 write!(f, "}}")

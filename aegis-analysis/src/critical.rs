@@ -11,7 +11,7 @@
 //! and [`Pattern::gap`] says what is missing: under EDF one tick at most, the one by which the deadline has to be later.
 use super::busy_period::NoBound;
 use super::{edf, fifo, fixed_priority};
-use aegis_core::{Bound, Nanos, Policy, TaskId, TaskSet, TermKind};
+use aegis_core::{ArrivalLaw, Bound, Nanos, NextArrival, Policy, TaskId, TaskSet, TermKind};
 use core::cmp::Reverse;
 use std::collections::BinaryHeap;
 
@@ -260,10 +260,10 @@ impl<'a> Scene<'a> {
             if j == i || (policy == Policy::FixedPriority && task.priority > me.priority) {
                 continue;
             }
-            for n in 0.. {
-                let arrival = i128::from(task.arrival.distance(n)) - jitter(set, j);
-                let due = policy != Policy::Edf || arrival + i128::from(task.deadline.0) <= deadline;
-                if arrival.max(0) > self.until || !due {
+            let first = -jitter(set, j);
+            for apart in dense(&task.arrival, self.until - first) {
+                let arrival = first + apart;
+                if policy == Policy::Edf && arrival + i128::from(task.deadline.0) > deadline {
                     break;
                 }
                 add(drawn(j, arrival, 0, Role::Served))?;
@@ -280,20 +280,14 @@ impl<'a> Scene<'a> {
             _ => 0,
         };
         let release = release.max(arrival).max(0);
-        for before in (1..=self.bound.job).rev() {
-            let at = match policy {
-                Policy::FixedPriority => first + i128::from(me.arrival.distance(self.bound.job - before)),
-                Policy::Edf | Policy::Fifo => arrival - i128::from(me.arrival.distance(before)),
-            };
-            add(drawn(i, at, 0, Role::Served))?;
+        for apart in dense(&me.arrival, arrival - first).iter().skip(1).rev() {
+            add(drawn(i, arrival - apart, 0, Role::Served))?;
         }
         add(drawn(i, arrival, release, Role::Analysed))?;
-        for after in 1.. {
-            let at = arrival + i128::from(me.arrival.distance(after));
-            if policy == Policy::Edf || at.max(0) >= release {
-                break;
+        if policy != Policy::Edf {
+            for apart in dense(&me.arrival, release - 1 - arrival).iter().skip(1) {
+                add(drawn(i, arrival + apart, 0, Role::Served))?;
             }
-            add(drawn(i, at, 0, Role::Served))?;
         }
 
         // Finally, the order in which ties are decided, and what comes of it.
@@ -345,15 +339,28 @@ fn executions(set: &TaskSet, i: usize) -> Vec<u64> {
     set.tasks()[i].segments.iter().enumerate().map(|(k, segment)| segment.0 + around + copy(k)).collect()
 }
 
+/// How long after a job the jobs of its task arrive if they do so as early as its law allows, up to `most`; 0 is the job
+/// itself. No more of them than a pattern may hold, and one.
+fn dense(law: &ArrivalLaw, most: i128) -> Vec<i128> {
+    let mut next = NextArrival::new(law);
+    let earliest = || {
+        let at = next.earliest();
+        next.arrived(at);
+        i128::from(at.0)
+    };
+    core::iter::repeat_with(earliest).take(MOST_JOBS + 1).take_while(|at| *at <= most).collect()
+}
+
 /// Whether the jobs of each task are as far apart as its law says.
 fn legal(set: &TaskSet, jobs: &[Drawn]) -> bool {
-    let mut arrivals = vec![Vec::new(); set.tasks().len()];
+    let mut arrivals: Vec<Vec<i128>> = vec![Vec::new(); set.tasks().len()];
     for job in jobs {
         arrivals[job.task].push(job.arrival);
     }
     set.tasks().iter().zip(&mut arrivals).all(|(task, arrivals)| {
         arrivals.sort_unstable();
-        let most = if task.arrival.rate().0 == 1 { 1 } else { arrivals.len() };
+        // What is more jobs apart than arrive in a horizon is a horizon apart and the rest.
+        let most = usize::try_from(task.arrival.rate().0).map_or(arrivals.len(), |n| n.min(arrivals.len()));
         (1..=most).all(|n| {
             let apart = i128::from(task.arrival.distance(n as u64));
             arrivals.iter().zip(arrivals.iter().skip(n)).all(|(a, b)| b - a >= apart)

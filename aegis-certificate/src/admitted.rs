@@ -1,7 +1,7 @@
 //! That every job meets its deadline: one inequality for each range of jobs, of deadlines or of releases.
 //!
 //! In all three, time 0 is the start of the busy period of the job in question, so that of another task all jobs count
-//! that arrive at `−J` or later. Every number in a certificate may be larger than it has to be, never smaller: a window that
+//! that arrive at `−J` or later. A job that arrives at `r − J` is said to be released at `r`, which is the latest it may be. Every number in a certificate may be larger than it has to be, never smaller: a window that
 //! holds all its work proves that the busy period ends in it, whether or not it is the shortest such window.
 use crate::rejected::{Round, share};
 use crate::{CertificateError, Number, Steps, Task, within};
@@ -15,8 +15,7 @@ pub(crate) struct Level {
     busy_ns: u64,
     /// No response is longer.
     response_ns: u64,
-    /// `[first job, start]`: from this job of the busy period up to the next entry's, the last segment of no job
-    /// starts later.
+    /// `[from, start]`: the last segment of no job that is released in the range which begins there starts later.
     starts: Vec<(u64, u64)>,
 }
 
@@ -53,7 +52,8 @@ pub(crate) struct Responses {
 /// Responses within deadlines under non-preemptive fixed priorities (Davis, Burns, Bril, Lukkien, 2007).
 ///
 /// A job starts its last segment once one segment of less priority, its own jobs before it and all more urgent work that
-/// has been released by then are done.
+/// has been released by then are done. Its own jobs are the more the later it is released, so that the start of those
+/// released at `end − 1` stands for all from `from` on; they arrived at `from − J` or later.
 pub(crate) fn fixed_priority(
     tasks: &[Task],
     levels: &[Level],
@@ -73,18 +73,18 @@ pub(crate) fn fixed_priority(
         let work = sum(wait, urgent().chain([me]), |task| task.arrivals(busy + task.j));
         within(work, busy, || claim("busy period"))?;
 
-        let jobs = me.arrivals(busy + me.j).unwrap_or(Number::MAX);
-        let overtaking = me.overtaking();
-        for range in ranges(&level.starts, |entry| entry.0.into(), 0, jobs, &claim("starts"))? {
-            let ((_, start), first, end) = range;
+        for ((_, start), from, end) in
+            ranges(&level.starts, |entry| entry.0.into(), 0, busy, &claim("starts"))?
+        {
             let start = Number::from(*start);
+            let jobs = |what: &str| claim(&format!("{what} of jobs released in [{from}, {end})"));
             steps.take(tasks.len())?;
-            let own = overtaking.and_then(|more| (end.checked_add(more)?).checked_mul(me.c));
+            let own = me.own(end - 1).and_then(|jobs| jobs.checked_mul(me.c));
             let before = own.and_then(|own| (own - me.last).checked_add(wait));
             let work = before.and_then(|w| sum(w, urgent(), |task| task.arrivals(start + task.j + 1)));
-            within(work, start, || claim(&format!("start of job {}", end - 1)))?;
-            let response = me.distance(first).map(|later| (me.j + start + me.last).saturating_sub(later));
-            within(response, level.response_ns.into(), || claim(&format!("response of job {first}")))?;
+            within(work, start, || jobs("start"))?;
+            let response = (me.j + start + me.last).saturating_sub(from);
+            within(Some(response), level.response_ns.into(), || jobs("response"))?;
         }
         within(Some(level.response_ns.into()), me.d, || claim("deadline"))?;
         responses.push(Some(level.response_ns));
@@ -151,8 +151,7 @@ pub(crate) fn fifo(
         for (_, from, end) in ranges(&stated.from_ns, |from| (*from).into(), 0, busy, &claim("releases"))? {
             steps.take(tasks.len())?;
             let last = end - 1;
-            let overtaking = if last > 0 { me.overtaking() } else { Some(0) };
-            let own = overtaking.and_then(|more| me.arrivals(last + 1)?.checked_add(more)?.checked_mul(me.c));
+            let own = me.own(last).and_then(|jobs| jobs.checked_mul(me.c));
             let others = tasks.iter().enumerate().filter(|(k, _)| *k != i).map(|(_, task)| task);
             let work = own.and_then(|own| sum(own, others, |task| task.arrivals(last + task.j + 1)));
             let response = work.and_then(|work| Some(work.checked_add(me.j)?.saturating_sub(from)));

@@ -122,11 +122,11 @@ fn inside_the_model(tasks: &[Task], jobs: &[Job], steps: &mut Steps) -> Result<(
             return Err(outside("they are not listed in an order in which they may be served"));
         }
         listed.sort_unstable();
-        for n in 0..listed.len() {
-            // Where one job comes a step, jobs are as far apart as the law says if neighbours are.
-            let most = if task.rate().0 == 1 { n.min(1) } else { n };
-            steps.take(most + 1)?;
-            for before in 0..=most {
+        for n in 1..listed.len() {
+            // What is more jobs apart than arrive in a horizon is a horizon apart and the rest.
+            let most = usize::try_from(task.rate().0).map_or(n, |rate| rate.min(n));
+            steps.take(most)?;
+            for before in 1..=most {
                 let apart = listed[n].0 - listed[n - before].0;
                 if task.distance(before as Number).is_none_or(|least| apart < least) {
                     return Err(outside("they arrive more often than its law allows"));

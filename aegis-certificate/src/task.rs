@@ -75,8 +75,10 @@ fn with_overheads(task: Stated, overheads: &Overheads) -> Result<Task, Certifica
     let growing = steps.windows(2).all(|pair| pair[0].0 < pair[1].0 && pair[0].1 < pair[1].1);
     let (first, last) =
         (steps.first().copied().unwrap_or_default(), steps.last().copied().unwrap_or_default());
-    if !growing || first.0 == 0 || first.1 == 0 || last.0 > horizon {
-        return Err(outside("its arrivals are no curve: steps above 0 that grow up to the horizon"));
+    if !growing || first.0 != 1 || first.1 == 0 || last.0 > horizon {
+        return Err(outside(
+            "its arrivals are no curve: steps that begin at 1 ns and grow up to the horizon",
+        ));
     }
     let around = [overheads.dispatch_ns, overheads.launch_ns, overheads.completion_ns];
     let times = [horizon, last.1, task.d_ns, task.j_ns, overheads.release_ns, overheads.copy_ns];
@@ -121,9 +123,22 @@ impl Task {
         (n / last).checked_mul(self.horizon)?.checked_add(window - 1)
     }
 
-    /// Jobs that can arrive after another of the same task and be released before it; 0 without jitter.
+    /// Jobs that can arrive after another of the same task and be released before it; 0 without jitter. They arrive with
+    /// it in a window of length `J`.
     pub(crate) fn overtaking(&self) -> Option<Number> {
         Some(self.arrivals(self.j)?.saturating_sub(1))
+    }
+
+    /// Jobs of the task that can be served up to the one that arrives at `at − J`, itself included.
+    ///
+    /// Those before it arrived in `[−J, at − J]`. Those that overtake it arrived before its release: all of them in
+    /// `[−J, at)`, and there are none if there is no jitter or if it is released when the busy period starts.
+    pub(crate) fn own(&self, at: Number) -> Option<Number> {
+        let before = self.arrivals(at + 1)?;
+        if at == 0 || self.j == 0 {
+            return Some(before);
+        }
+        Some(before.checked_add(self.overtaking()?)?.min(self.arrivals(at + self.j)?))
     }
 
     /// The long-run rate: so many jobs in so long.

@@ -33,7 +33,7 @@ fn what_is_proved_by_hand() {
     // Larger numbers prove less.
     let loose = r#"{"fixed_priority": [
         {"busy_ns": 10, "response_ns": 9, "starts": [[0, 7]]},
-        {"busy_ns": 20, "response_ns": 60, "starts": [[0, 11]]}]}"#;
+        {"busy_ns": 20, "response_ns": 60, "starts": [[0, 4], [5, 11]]}]}"#;
     proved("np-fp", loose, [Some(9), Some(60)]);
     // In [8, 9): a's job, 2, and b's segment, 6. At 9 nothing more is due, and no busy period is longer.
     proved("np-edf", r#"{"edf": {"busy_ns": 9, "from_ns": []}}"#, [None, None]);
@@ -48,13 +48,16 @@ fn what_is_proved_by_hand() {
 fn claims_that_are_not_true_are_named() {
     let fp = |now: &str, then: &str| text("np-fp", &FP.replacen(now, then, 1));
     refused(&fp(r#""busy_ns": 8"#, r#""busy_ns": 7"#), "task `a`, busy period: 8 is not within the stated 7");
-    refused(&fp("[0, 6]", "[0, 5]"), "task `a`, start of job 0: 6 is not within the stated 5");
+    refused(
+        &fp("[0, 6]", "[0, 5]"),
+        "task `a`, start of jobs released in [0, 8): 6 is not within the stated 5",
+    );
     refused(&fp("[0, 6]", "[1, 6]"), "task `a`, starts: the first range begins too late");
     refused(&fp("[[0, 6]]", "[]"), "task `a`, starts: the first range begins too late");
-    refused(&fp("[0, 6]", "[0, 6], [1, 8]"), "the last begins beyond the end");
+    refused(&fp("[0, 6]", "[0, 6], [8, 8]"), "the last begins beyond the end");
     refused(
         &fp(r#""response_ns": 8"#, r#""response_ns": 7"#),
-        "task `a`, response of job 0: 8 is not within the stated 7",
+        "task `a`, response of jobs released in [0, 8): 8 is not within the stated 7",
     );
     refused(
         &fp(r#""response_ns": 8"#, r#""response_ns": 10"#),
@@ -160,7 +163,9 @@ fn arrival_curves() {
         "work due before the first range, which begins at 6: 6 is not within the stated 0",
     );
     refused(&text(5, "[5]"), "work with deadlines in [5, 6): 6 is not within the stated 5");
-    for steps in ["[]", "[[0, 1]]", "[[1, 0]]", "[[1, 2], [1, 3]]", "[[1, 2], [2, 2]]", "[[31, 1]]"] {
+    for steps in
+        ["[]", "[[0, 1]]", "[[1, 0]]", "[[1, 2], [1, 3]]", "[[1, 2], [2, 2]]", "[[31, 1]]", "[[2, 1]]"]
+    {
         refused(&text(6, "[]").replace("[[1, 3], [11, 4], [21, 5]]", steps), "its arrivals are no curve");
     }
     let miss = |arrivals: [u64; 4]| {
