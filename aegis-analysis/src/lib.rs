@@ -16,6 +16,7 @@
 mod blocking;
 mod busy_period;
 pub mod certify;
+pub mod conflict;
 pub mod critical;
 mod demand;
 mod derivation;
@@ -28,6 +29,7 @@ pub mod utilisation;
 
 pub use busy_period::NoBound;
 pub use certify::certify;
+pub use conflict::smallest_conflict;
 pub use critical::critical_instant;
 pub use remedy::{Remedy, remedies};
 
