@@ -7,7 +7,9 @@ mod common;
 use aegis_analysis::certify::{Claim, NoCertificate};
 use aegis_analysis::{admit, certify};
 use aegis_certificate::{Checked, Proved, check};
-use aegis_core::{Nanos, Overheads, Policy, Priority, Rejection, Rng, TaskDraft, TaskSet, Verdict};
+use aegis_core::{
+    ArrivalCurve, ArrivalLaw, Nanos, Overheads, Policy, Priority, Rejection, Rng, TaskDraft, TaskSet, Verdict,
+};
 use common::{Row, row, set_with};
 use serde_json::Value;
 
@@ -17,31 +19,67 @@ fn from_env(name: &str, default: u64) -> u64 {
     std::env::var(name).ok().map_or(default, |text| text.parse().expect("a number"))
 }
 
-/// A random set with a load around what fits; jitter up to `jitter` hundredths of the period.
-fn random(rng: &mut Rng, policy: Policy, longest_period: u64, jitter: u64) -> TaskSet {
+/// What random sets contain.
+#[derive(Debug, Clone, Copy)]
+struct Shape {
+    longest_period: u64,
+    /// Jitter at most, in hundredths of the period.
+    jitter: u64,
+    /// Half of the tasks arrive by a curve.
+    curves: bool,
+}
+
+/// The curve of a random pattern of arrivals that repeats: as tight as a curve can be.
+fn curve(rng: &mut Rng, horizon: u64) -> ArrivalCurve {
+    let mut pattern: Vec<u64> = (0..rng.between(1, 4)).map(|_| rng.between(0, horizon - 1)).collect();
+    pattern.sort_unstable();
+    let n = pattern.len();
+    pattern.extend_from_within(..);
+    pattern[n..].iter_mut().for_each(|at| *at += horizon);
+    // The shortest window that holds so many arrivals.
+    let window = |count: usize| (0..n).map(|k| pattern[k + count - 1] - pattern[k] + 1).min().unwrap();
+    let mut steps: Vec<(Nanos, u64)> = (1..=n).map(|count| (Nanos(window(count)), count as u64)).collect();
+    steps.reverse();
+    steps.dedup_by_key(|step| step.0);
+    steps.reverse();
+    ArrivalCurve::new(Nanos(horizon), steps).unwrap()
+}
+
+/// A random set with a load around what fits.
+fn random(rng: &mut Rng, policy: Policy, shape: Shape) -> TaskSet {
     let n = rng.between(1, 6);
     let plain = rng.one_in(2);
     let mut small = |most| if plain { Nanos::ZERO } else { Nanos(rng.between(0, most)) };
     let overheads = Overheads {
-        release: if jitter == 0 { Nanos::ZERO } else { small(2) },
+        release: if shape.jitter == 0 { Nanos::ZERO } else { small(2) },
         dispatch: small(1),
         launch: small(1),
         copy: small(1),
         completion: small(1),
         ..Overheads::default()
     };
-    let rows: Vec<Row> = (0..n)
-        .map(|_| {
-            let t = rng.between(4, longest_period);
-            let wcet = rng.between(1, (t * 5 / n / 4).clamp(1, t));
-            let parts = rng.between(1, 3.min(wcet));
-            let segments = (0..parts).map(|k| wcet / parts + u64::from(k < wcet % parts)).collect();
-            let j = if rng.one_in(2) { rng.between(0, t * jitter / 100) } else { 0 };
-            let priority = Some(u32::try_from(rng.between(0, n)).unwrap());
-            Row { segments, t, d: rng.between(t / 2 + 1, 2 * t), j, priority }
-        })
-        .collect();
-    set_with(policy, overheads, &rows)
+    let drafts = (0..n).map(|i| {
+        let t = rng.between(4, shape.longest_period);
+        let (arrival, t) = if shape.curves && rng.one_in(2) {
+            let law = ArrivalLaw::from(curve(rng, 3 * t));
+            let mean = law.mean_distance().0;
+            (law, mean)
+        } else {
+            (Nanos(t).into(), t)
+        };
+        let wcet = rng.between(1, (t * 5 / n / 4).clamp(1, t));
+        let parts = rng.between(1, 3.min(wcet));
+        let segments = (0..parts).map(|k| Nanos(wcet / parts + u64::from(k < wcet % parts)));
+        TaskDraft {
+            name: format!("t{i}"),
+            segments: segments.collect(),
+            arrival,
+            deadline: Some(Nanos(rng.between(t / 2 + 1, if shape.curves { 4 } else { 2 } * t))),
+            jitter: Nanos(if rng.one_in(2) { rng.between(0, t * shape.jitter / 100) } else { 0 }),
+            priority: Some(Priority(u32::try_from(rng.between(0, n)).unwrap())),
+        }
+    });
+    TaskSet::new(policy, overheads, drafts.collect()).unwrap()
 }
 
 /// What the checker accepts is what the verdict says.
@@ -58,21 +96,24 @@ fn agrees(verdict: &Verdict, checked: &Checked) {
 }
 
 /// `(admitted, rejected, rejected without a proof)` sets.
-fn campaign(seed: u64, sets: u64, longest_period: u64, jitter: u64) -> (u64, u64, u64) {
+fn campaign(seed: u64, sets: u64, shape: Shape) -> (u64, u64, u64) {
     let mut rng = Rng::new(seed);
     let (mut admitted, mut rejected, mut without) = (0, 0, 0);
     for k in 0..sets {
         let policy = POLICIES[usize::try_from(k % 3).unwrap()];
-        let set = random(&mut rng, policy, longest_period, jitter);
+        let set = random(&mut rng, policy, shape);
         let verdict = admit(&set);
         let certificate = match certify(&set, &verdict) {
             Ok(certificate) => certificate,
             Err(NoCertificate::NotProved) => {
-                let overtaking =
-                    set.tasks().iter().any(|task| task.jitter.0 + 2 >= task.arrival.mean_distance().0);
-                let endless =
-                    verdict.rejections.iter().any(|r| matches!(r, Rejection::NoFiniteBusyPeriod { .. }));
-                assert!(!verdict.admitted() && (overtaking || endless), "seed {seed}: {set:?} {verdict:?}");
+                let endless = |r: &Rejection| matches!(r, Rejection::NoFiniteBusyPeriod { .. });
+                let overtaking = set
+                    .tasks()
+                    .iter()
+                    .any(|task| task.arrival.arrivals_within(task.jitter.0 + set.overheads().release.0) > 1);
+                assert!(!verdict.admitted(), "seed {seed}: {set:?} {verdict:?}");
+                let safe = overtaking || verdict.rejections.iter().any(endless);
+                assert!(safe, "seed {seed}: {set:?} {verdict:?}");
                 without += 1;
                 continue;
             }
@@ -86,7 +127,7 @@ fn campaign(seed: u64, sets: u64, longest_period: u64, jitter: u64) -> (u64, u64
         *(if verdict.admitted() { &mut admitted } else { &mut rejected }) += 1;
     }
     println!(
-        "seed {seed}: {admitted} admissions and {rejected} rejections certified, {without} rejections not proved"
+        "seed {seed}, {shape:?}: {admitted} admissions and {rejected} rejections certified, {without} not proved"
     );
     (admitted, rejected, without)
 }
@@ -94,8 +135,18 @@ fn campaign(seed: u64, sets: u64, longest_period: u64, jitter: u64) -> (u64, u64
 #[test]
 fn every_verdict_has_a_certificate_that_checks() {
     let (seed, scale) = (from_env("AEGIS_SEED", 1), from_env("AEGIS_SCALE", 1));
-    for (longest_period, jitter) in [(20, 0), (20, 90), (300, 90), (20, 250), (300, 250)] {
-        let (admitted, rejected, without) = campaign(seed, 1_500 * scale, longest_period, jitter);
+    for (longest_period, jitter, curves) in [
+        (20, 0, false),
+        (20, 90, false),
+        (300, 90, false),
+        (20, 250, false),
+        (300, 250, false),
+        (40, 0, true),
+        (40, 90, true),
+        (40, 250, true),
+    ] {
+        let shape = Shape { longest_period, jitter, curves };
+        let (admitted, rejected, without) = campaign(seed, 1_500 * scale, shape);
         assert!(admitted > 100 * scale && rejected > 100 * scale, "{admitted} {rejected}");
         assert!(without * 20 < rejected, "{without} of {rejected} rejections are not proved");
     }
@@ -122,7 +173,10 @@ fn stated(certificate: &Value) -> Option<TaskSet> {
         Some(TaskDraft {
             name: format!("{i}"),
             segments: task["segments_ns"].as_array()?.iter().map(time).collect::<Option<_>>()?,
-            arrival: time(&task["t_ns"])?.into(),
+            arrival: match time(&task["t_ns"]) {
+                Some(period) => period.into(),
+                None => stated_curve(&task["arrival"])?.into(),
+            },
             deadline: time(&task["d_ns"]),
             jitter: time(&task["j_ns"])?,
             priority: Some(Priority(u32::try_from(task["priority"].as_u64()?).ok()?)),
@@ -130,6 +184,12 @@ fn stated(certificate: &Value) -> Option<TaskSet> {
     };
     let drafts = certificate["tasks"].as_array()?.iter().enumerate().map(draft).collect::<Option<_>>()?;
     TaskSet::new(policy, overheads, drafts).ok()
+}
+
+fn stated_curve(curve: &Value) -> Option<ArrivalCurve> {
+    let step = |step: &Value| Some((Nanos(step[0].as_u64()?), step[1].as_u64()?));
+    let steps = curve["steps"].as_array()?.iter().map(step).collect::<Option<_>>()?;
+    ArrivalCurve::new(Nanos(curve["horizon_ns"].as_u64()?), steps).ok()
 }
 
 /// Whether what the checker says of the stated set is true.
@@ -205,7 +265,8 @@ fn no_changed_certificate_proves_what_is_false() {
     let (mut refused, mut still_true) = ([0_u64; 3], [0_u64; 3]);
     for k in 0..150 * scale {
         let policy = usize::try_from(k % 3).unwrap();
-        let set = random(&mut rng, POLICIES[policy], 24, 90);
+        let set =
+            random(&mut rng, POLICIES[policy], Shape { longest_period: 24, jitter: 150, curves: k % 2 == 0 });
         let Ok(certificate) = certify(&set, &admit(&set)) else { continue };
         let certificate: Value = serde_json::from_str(&certificate.to_string()).unwrap();
         for changed in changed(&certificate) {
@@ -233,7 +294,8 @@ fn no_number_of_an_admission_can_be_smaller() {
     let mut rng = Rng::new(3);
     let mut tried = 0;
     for k in 0..1_500 {
-        let set = random(&mut rng, POLICIES[k % 3], 60, 90);
+        let set =
+            random(&mut rng, POLICIES[k % 3], Shape { longest_period: 60, jitter: 90, curves: k % 2 == 0 });
         let verdict = admit(&set);
         if !verdict.admitted() {
             continue;

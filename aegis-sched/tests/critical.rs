@@ -4,7 +4,9 @@
 //! `AEGIS_SCALE` multiplies the number of sets, `AEGIS_SEED` sets the seed.
 use aegis_analysis::admit;
 use aegis_analysis::critical::{Pattern, Ties, of_bound};
-use aegis_core::{Nanos, Overheads, Policy, Priority, Rng, TaskDraft, TaskId, TaskSet, Why};
+use aegis_core::{
+    ArrivalCurve, ArrivalLaw, Nanos, Overheads, Policy, Priority, Rng, TaskDraft, TaskId, TaskSet, Why,
+};
 use aegis_sched::pattern::{Listed, ListedJob};
 use aegis_sched::simulator::{Arrival, simulate};
 
@@ -24,6 +26,24 @@ struct Shape {
     overheads: bool,
     /// Some tasks share a priority.
     equal_priorities: bool,
+    /// Half of the tasks arrive by a curve.
+    curves: bool,
+}
+
+/// The curve of a random pattern of arrivals that repeats: as tight as a curve can be.
+fn curve(rng: &mut Rng, horizon: u64) -> ArrivalCurve {
+    let mut pattern: Vec<u64> = (0..rng.between(1, 4)).map(|_| rng.between(0, horizon - 1)).collect();
+    pattern.sort_unstable();
+    let n = pattern.len();
+    pattern.extend_from_within(..);
+    pattern[n..].iter_mut().for_each(|at| *at += horizon);
+    // The shortest window that holds so many arrivals.
+    let window = |count: usize| (0..n).map(|k| pattern[k + count - 1] - pattern[k] + 1).min().unwrap();
+    let mut steps: Vec<(Nanos, u64)> = (1..=n).map(|count| (Nanos(window(count)), count as u64)).collect();
+    steps.reverse();
+    steps.dedup_by_key(|step| step.0);
+    steps.reverse();
+    ArrivalCurve::new(Nanos(horizon), steps).unwrap()
 }
 
 fn random(rng: &mut Rng, policy: Policy, shape: Shape) -> TaskSet {
@@ -39,6 +59,13 @@ fn random(rng: &mut Rng, policy: Policy, shape: Shape) -> TaskSet {
     };
     let drafts = (0..n).map(|i| {
         let t = rng.between(6, 80);
+        let (arrival, t) = if shape.curves && rng.one_in(2) {
+            let law = ArrivalLaw::from(curve(rng, 3 * t));
+            let mean = law.mean_distance().0;
+            (law, mean)
+        } else {
+            (Nanos(t).into(), t)
+        };
         let wcet = rng.between(1, (t * 7 / n / 5).max(1));
         let parts = if shape.segments { rng.between(1, 3.min(wcet)) } else { 1 };
         let cut = wcet / parts;
@@ -47,8 +74,8 @@ fn random(rng: &mut Rng, policy: Policy, shape: Shape) -> TaskSet {
         TaskDraft {
             name: format!("t{i}"),
             segments: segments.collect(),
-            arrival: Nanos(t).into(),
-            deadline: Some(Nanos(rng.between(t / 3, 2 * t))),
+            arrival,
+            deadline: Some(Nanos(rng.between(t / 3 + 1, 2 * t))),
             jitter: Nanos(if shape.jitter && rng.one_in(2) { rng.between(0, most) } else { 0 }),
             priority: shape.equal_priorities.then(|| Priority(u32::try_from(rng.between(0, n / 2)).unwrap())),
         }
@@ -143,6 +170,16 @@ fn segments_and_overheads() {
 #[test]
 fn everything() {
     check(Shape { jitter: true, segments: true, overheads: true, ..Shape::default() });
+}
+
+#[test]
+fn arrival_curves() {
+    check(Shape { curves: true, segments: true, ..Shape::default() });
+}
+
+#[test]
+fn arrival_curves_with_jitter() {
+    check(Shape { curves: true, jitter: true, overtaking: true, segments: true, ..Shape::default() });
 }
 
 #[test]
