@@ -6,6 +6,7 @@ use super::blocking::Blocking;
 use super::busy_period::{NoBound, Steps, busy_period, least_fixed_point, work};
 use super::critical::{self, Pattern, Ties};
 use super::load::{Load, loads};
+use super::stalls::Stalls;
 use super::utilisation;
 use aegis_core::{ArrivalLaw, Bound, Nanos, Policy, Rejection, TaskId, TaskSet, Verdict};
 use core::cmp::Ordering;
@@ -28,15 +29,16 @@ pub enum Claim {
     Edf {
         /// No busy period is longer.
         busy: Nanos,
-        /// Where ranges of deadlines begin, from the start of the busy period; the last ends with it.
-        from: Vec<Nanos>,
+        /// Where ranges of deadlines begin, counted from the start of the busy period, and when all that is due in them
+        /// has ended. A range ends where the next begins, the last with the busy period.
+        ends: Vec<(Nanos, Nanos)>,
     },
     /// Every task's responses under FIFO.
     Fifo {
         /// No busy period is longer.
         busy: Nanos,
-        /// Each task's bound, and where ranges of releases begin.
-        tasks: Vec<(Nanos, Vec<Nanos>)>,
+        /// Each task's bound; where ranges of releases begin, and when the last job of each has ended.
+        tasks: Vec<(Nanos, Vec<(Nanos, Nanos)>)>,
     },
     /// Under FIFO, without jitter, every response is at most this sum of all WCETs.
     FifoSum(Nanos),
@@ -53,8 +55,8 @@ pub struct Level {
     pub busy: Nanos,
     /// Its bound.
     pub response: Nanos,
-    /// Where a range of releases begins, and when the last segment of the range's last job starts.
-    pub starts: Vec<(Nanos, Nanos)>,
+    /// Where a range of releases begins, when the last segment of its last job starts, and when that job ends.
+    pub starts: Vec<(Nanos, Nanos, Nanos)>,
 }
 
 /// Why a verdict has no certificate.
@@ -104,7 +106,7 @@ impl Certificate {
 }
 
 fn admitted(set: &TaskSet, verdict: &Verdict) -> Result<Claim, NoCertificate> {
-    let loads = loads(set);
+    let (loads, stalls) = (loads(set), Stalls::new(set.overheads()));
     let mut steps = Steps::new(super::STEP_LIMIT);
     let bounds: Vec<&Bound> = verdict.tasks.iter().filter_map(|task| task.bound.as_ref()).collect();
     if bounds.len() != loads.len() {
@@ -112,23 +114,22 @@ fn admitted(set: &TaskSet, verdict: &Verdict) -> Result<Claim, NoCertificate> {
     }
     match set.policy() {
         Policy::FixedPriority => {
-            let level = |(load, bound)| level(&loads, load, bound, &mut steps);
+            let level = |(load, bound)| level(&loads, &stalls, load, bound, &mut steps);
             Ok(Claim::FixedPriority(loads.iter().zip(bounds).map(level).collect::<Result<_, _>>()?))
         }
         Policy::Edf => {
-            let busy = busy_period(&loads.iter(), 0, &mut steps)?;
-            Ok(Claim::Edf { busy: Nanos(busy), from: deadlines(&loads, busy, &mut steps)? })
+            let busy = busy_period(&loads.iter(), None, &stalls, &mut steps)?;
+            Ok(Claim::Edf { busy: Nanos(busy), ends: deadlines(&loads, &stalls, busy, &mut steps)? })
         }
         Policy::Fifo => {
-            let smooth = |load: &Load| load.j == 0;
-            let periods = set.tasks().iter().all(|task| matches!(task.arrival, ArrivalLaw::Sporadic(_)));
-            if periods && loads.iter().all(smooth) {
+            let smooth = |load: &Load| load.j == 0 && load.arrival.period().is_some();
+            if stalls.is_empty() && loads.iter().all(smooth) {
                 let sum = work(0, loads.iter(), |_| 1).ok_or(NoCertificate::TooLong)?;
                 return Ok(Claim::FifoSum(Nanos(sum)));
             }
-            let busy = busy_period(&loads.iter(), 0, &mut steps)?;
+            let busy = busy_period(&loads.iter(), None, &stalls, &mut steps)?;
             let of_task = |(load, bound): (&Load, &Bound)| {
-                Ok((bound.wcrt, releases(&loads, load, bound, busy, &mut steps)?))
+                Ok((bound.wcrt, releases(&loads, &stalls, load, bound, busy, &mut steps)?))
             };
             let tasks = loads.iter().zip(bounds).map(of_task).collect::<Result<_, NoCertificate>>()?;
             Ok(Claim::Fifo { busy: Nanos(busy), tasks })
@@ -136,25 +137,35 @@ fn admitted(set: &TaskSet, verdict: &Verdict) -> Result<Claim, NoCertificate> {
     }
 }
 
-/// Ranges of releases of one task, from the last down, each as far as the start of its last job allows for the bound.
-fn level(loads: &[Load], task: &Load, bound: &Bound, steps: &mut Steps) -> Result<Level, NoCertificate> {
+/// Ranges of releases of one task, from the last down, each as far as the end of its last job allows for the bound.
+fn level(
+    loads: &[Load],
+    stalls: &Stalls,
+    task: &Load,
+    bound: &Bound,
+    steps: &mut Steps,
+) -> Result<Level, NoCertificate> {
     let others = || loads.iter().filter(|other| other.id != task.id);
     let hp: Vec<&Load> = others().filter(|other| other.priority <= task.priority).collect();
     let lp = others().filter(|other| other.priority > task.priority);
-    let wait = lp.map(|other| other.longest - 1).max().unwrap_or(0);
+    let blocker = lp.map(|other| (other.id, other.longest - 1)).max_by_key(|(_, wait)| *wait);
+    let wait = blocker.map_or(0, |(_, wait)| wait);
     let mut starts = Vec::new();
     let mut end = bound.busy_period.0;
     while end > 0 {
         let own = task.own_by(end - 1).checked_mul(task.c).ok_or(NoCertificate::TooLong)?;
         let base = (own - task.last).checked_add(wait).ok_or(NoCertificate::TooLong)?;
+        let before = |w| work(base, hp.iter().copied(), |other| other.released_by(w));
         let start = least_fixed_point(base, hp.len() + 1, steps, |w| {
-            work(base, hp.iter().copied(), |other| other.released_by(w))
+            before(w)?.checked_add(stalls.within(w + 1, blocker)?)
         })?;
-        let begin = (task.j + start).saturating_add(task.last).saturating_sub(bound.wcrt.0);
+        let all = before(start).and_then(|work| work.checked_add(task.last)).ok_or(NoCertificate::TooLong)?;
+        let ended = stalls.end_of(all, blocker, 0, steps)?;
+        let begin = (task.j + ended).saturating_sub(bound.wcrt.0);
         if begin >= end {
             return Err(NoCertificate::Contradiction { task: task.id });
         }
-        starts.push((Nanos(begin), Nanos(start)));
+        starts.push((Nanos(begin), Nanos(start), Nanos(ended)));
         few(&starts)?;
         end = begin;
     }
@@ -162,67 +173,79 @@ fn level(loads: &[Load], task: &Load, bound: &Bound, steps: &mut Steps) -> Resul
     Ok(Level { busy: bound.busy_period, response: bound.wcrt, starts })
 }
 
-/// Ranges of deadlines, from the last down, each as far as `demand(end − 1) + B(from) ≤ from` reaches.
-fn deadlines(loads: &[Load], busy: u64, steps: &mut Steps) -> Result<Vec<Nanos>, NoCertificate> {
+/// Ranges of deadlines, from the last down, each as far as all that is due before its end, and the segment that blocks its
+/// beginning, have ended by its beginning.
+fn deadlines(
+    loads: &[Load],
+    stalls: &Stalls,
+    busy: u64,
+    steps: &mut Steps,
+) -> Result<Vec<(Nanos, Nanos)>, NoCertificate> {
     let blocking = Blocking::new(loads);
-    let mut from = Vec::new();
+    let mut ends = Vec::new();
     let mut end = busy;
     while end > 0 {
-        steps.take(loads.len())?;
         let due = |load: &Load| load.due_by(i128::from(end) - 1);
         let demand = work(0, loads.iter(), due).ok_or(NoCertificate::TooLong)?;
         if demand == 0 {
             break;
         }
-        let holds = |at: u64| {
-            let wait = blocking.at(at.into()).map_or(0, |(_, wait)| wait);
-            demand.checked_add(wait).is_some_and(|needed| needed <= at)
+        // It never rises with the beginning, because the blocking falls: halves find the first that is late enough.
+        let mut ended = |begin: u64| {
+            let blocker = blocking.at(begin.into());
+            let work =
+                demand.checked_add(blocker.map_or(0, |(_, wait)| wait)).ok_or(NoCertificate::TooLong)?;
+            steps.take(loads.len())?;
+            Ok::<_, NoCertificate>(stalls.end_of(work, blocker, 0, steps)?)
         };
-        // It holds from some instant on: the right side rises, B falls.
-        let (mut low, mut high) = (demand, end - 1);
-        if !holds(high) {
+        let (mut low, mut high) = (demand.min(end), end);
+        while low < high {
+            let middle = low + (high - low) / 2;
+            if ended(middle)? <= middle {
+                high = middle;
+            } else {
+                low = middle + 1;
+            }
+        }
+        if low == end {
             let late = loads.iter().min_by_key(|load| load.first_deadline());
             return Err(NoCertificate::Contradiction { task: late.map_or(TaskId(0), |load| load.id) });
         }
-        while low < high {
-            let middle = low + (high - low) / 2;
-            *(if holds(middle) { &mut high } else { &mut low }) =
-                if holds(middle) { middle } else { middle + 1 };
-        }
-        from.push(Nanos(high));
-        few(&from)?;
-        end = high;
+        ends.push((Nanos(low), Nanos(ended(low)?)));
+        few(&ends)?;
+        end = low;
     }
-    from.reverse();
-    Ok(from)
+    ends.reverse();
+    Ok(ends)
 }
 
-/// Ranges of releases of one task, from the last down, each as far as `J + work(end − 1) − from ≤ R` reaches.
+/// Ranges of releases of one task, from the last down, each as far as the end of its last job allows for the bound.
 fn releases(
     loads: &[Load],
+    stalls: &Stalls,
     task: &Load,
     bound: &Bound,
     busy: u64,
     steps: &mut Steps,
-) -> Result<Vec<Nanos>, NoCertificate> {
-    let mut from = Vec::new();
+) -> Result<Vec<(Nanos, Nanos)>, NoCertificate> {
+    let mut ends = Vec::new();
     let mut end = busy;
     while end > 0 {
         steps.take(loads.len())?;
-        let last = end - 1;
-        let ahead = work(task.j, loads.iter(), |load| {
-            if load.id == task.id { load.own_by(last) } else { load.released_by(last) }
+        let ahead = work(0, loads.iter(), |load| {
+            if load.id == task.id { load.own_by(end - 1) } else { load.released_by(end - 1) }
         });
-        let begin = ahead.ok_or(NoCertificate::TooLong)?.saturating_sub(bound.wcrt.0);
-        if begin > last {
+        let ended = stalls.end_of(ahead.ok_or(NoCertificate::TooLong)?, None, 0, steps)?;
+        let begin = (task.j + ended).saturating_sub(bound.wcrt.0);
+        if begin >= end {
             return Err(NoCertificate::Contradiction { task: task.id });
         }
-        from.push(Nanos(begin));
-        few(&from)?;
+        ends.push((Nanos(begin), Nanos(ended)));
+        few(&ends)?;
         end = begin;
     }
-    from.reverse();
-    Ok(from)
+    ends.reverse();
+    Ok(ends)
 }
 
 fn few<T>(entries: &[T]) -> Result<(), NoCertificate> {
@@ -253,13 +276,19 @@ impl fmt::Display for Certificate {
         writeln!(
             f,
             "  \"overheads\": {{\"release_ns\": {}, \"dispatch_ns\": {}, \"launch_ns\": {}, \"copy_ns\": {}, \
-             \"completion_ns\": {}}},",
+             \"completion_ns\": {},",
             overheads.release.0,
             overheads.dispatch.0,
             overheads.launch.0,
             overheads.copy.0,
             overheads.completion.0
         )?;
+        let stalls = critical::sources(&overheads);
+        for (k, (name, stall)) in ["recovery", "clock_change", "reload"].iter().zip(stalls).enumerate() {
+            let after = if k == 2 { "}" } else { "" };
+            let (length, gap) = (stall.length.0, stall.gap.0);
+            writeln!(f, "    \"{name}\": {{\"length_ns\": {length}, \"gap_ns\": {gap}}}{after},")?;
+        }
         write!(f, "  \"tasks\": ")?;
         list(f, self.set.tasks(), "\n    ", |f, task| {
             let arrival = match &task.arrival {
@@ -295,21 +324,23 @@ impl Claim {
                 list(f, levels, "\n    ", |f, level| {
                     let (busy, response) = (level.busy.0, level.response.0);
                     write!(f, "{{\"busy_ns\": {busy}, \"response_ns\": {response}, \"starts\": ")?;
-                    list(f, &level.starts, "", |f, (from, start)| write!(f, "[{}, {}]", from.0, start.0))?;
+                    list(f, &level.starts, "", |f, (from, start, end)| {
+                        write!(f, "[{}, {}, {}]", from.0, start.0, end.0)
+                    })?;
                     write!(f, "}}")
                 })?;
                 write!(f, "}}")
             }
-            Self::Edf { busy, from } => {
-                write!(f, "{{\"edf\": {{\"busy_ns\": {}, \"from_ns\": ", busy.0)?;
-                times(f, from)?;
+            Self::Edf { busy, ends } => {
+                write!(f, "{{\"edf\": {{\"busy_ns\": {}, \"ends\": ", busy.0)?;
+                pairs(f, ends)?;
                 write!(f, "}}}}")
             }
             Self::Fifo { busy, tasks } => {
                 write!(f, "{{\"fifo\": {{\"busy_ns\": {}, \"tasks\": ", busy.0)?;
-                list(f, tasks, "\n    ", |f, (response, from)| {
-                    write!(f, "{{\"response_ns\": {}, \"from_ns\": ", response.0)?;
-                    times(f, from)?;
+                list(f, tasks, "\n    ", |f, (response, ends)| {
+                    write!(f, "{{\"response_ns\": {}, \"ends\": ", response.0)?;
+                    pairs(f, ends)?;
                     write!(f, "}}")
                 })?;
                 write!(f, "}}}}")
@@ -317,7 +348,12 @@ impl Claim {
             Self::FifoSum(sum) => write!(f, "{{\"fifo\": {{\"sum_ns\": {}}}}}", sum.0),
             Self::Overload => write!(f, "\"overload\""),
             Self::Miss(pattern) => {
-                write!(f, "{{\"miss\": {{\"job\": {}, \"jobs\": ", pattern.job)?;
+                write!(f, "{{\"miss\": {{\"job\": {}, \"stalls\": ", pattern.job)?;
+                list(f, &pattern.stalls, "", |f, stall| {
+                    let (source, at, after) = (stall.source, stall.at.0, stall.after_choice);
+                    write!(f, "{{\"source\": {source}, \"at_ns\": {at}, \"after_choice\": {after}}}")
+                })?;
+                write!(f, ", \"jobs\": ")?;
                 list(f, &pattern.jobs, "\n    ", |f, job| {
                     let (task, arrival, release) = (job.task.0, job.arrival.0, job.release.0);
                     write!(f, "{{\"task\": {task}, \"arrival_ns\": {arrival}, \"release_ns\": {release}, ")?;
@@ -354,6 +390,10 @@ fn list<T>(
         one(f, element)?;
     }
     write!(f, "]")
+}
+
+fn pairs(f: &mut fmt::Formatter<'_>, pairs: &[(Nanos, Nanos)]) -> fmt::Result {
+    list(f, pairs, "", |f, (from, end)| write!(f, "[{}, {}]", from.0, end.0))
 }
 
 fn times(f: &mut fmt::Formatter<'_>, times: &[Nanos]) -> fmt::Result {

@@ -17,6 +17,7 @@
 use super::busy_period::{NoBound, Steps};
 use super::demand::{self, DemandWitness};
 use super::load::{Load, loads};
+use super::stalls::Stalls;
 use super::{fifo, fixed_priority, utilisation};
 use aegis_core::{Bound, Nanos, Policy, TaskId, TaskSet, TermKind};
 use core::cmp::Ordering;
@@ -53,6 +54,8 @@ pub enum Clash {
         demand: Vec<(TaskId, Nanos)>,
         /// What is left at the start of the window of a segment that started one tick before; and whose it is.
         blocking: Option<(TaskId, Nanos)>,
+        /// The stalls that begin before all of that is done.
+        stalled: Nanos,
     },
     /// A job ends after its deadline, because all this work comes first.
     Response {
@@ -101,7 +104,7 @@ impl Conflict {
             Clash::Overload { utilisation_ppm: ppm } => {
                 write!(text, ": they ask for {}.{:04} % of the time", ppm / 10_000, ppm % 10_000)
             }
-            Clash::Demand { window, demand, blocking } => {
+            Clash::Demand { window, demand, blocking, stalled } => {
                 let mut parts: Vec<String> =
                     demand.iter().map(|(task, work)| format!("{work} of {}", name(task))).collect();
                 parts.extend(
@@ -109,6 +112,9 @@ impl Conflict {
                         .iter()
                         .map(|(task, wait)| format!("{wait} of {}, which had started", name(task))),
                 );
+                if *stalled > Nanos::ZERO {
+                    parts.push(format!("{stalled} of stalls"));
+                }
                 write!(text, ": {window} have to hold {}", parts.join(" and "))
             }
             Clash::Response { task, deadline, bound } => {
@@ -121,6 +127,9 @@ impl Conflict {
                         }
                         (TermKind::Interference, Some(by)) => parts.push(format!("{work} of {}", name(&by))),
                         (TermKind::EarlierJobs, _) => parts.push(format!("{work} of its own earlier jobs")),
+                        (TermKind::Recovery | TermKind::ClockChange | TermKind::Reload, _) => {
+                            parts.push(format!("{work} of stalls ({})", term.kind.name()));
+                        }
                         _ => {}
                     }
                 }
@@ -144,11 +153,11 @@ impl Conflict {
 /// # Errors
 /// [`NoBound::Undecided`] if the whole set, or a part that has to be looked at, is not decided within the limit of steps.
 pub fn smallest_conflict(set: &TaskSet) -> Result<Option<Conflict>, NoBound> {
-    let loads = loads(set);
+    let (loads, stalls) = (loads(set), Stalls::new(set.overheads()));
     let mut steps = Steps::new(STEP_LIMIT);
     let mut clash = |tasks: &[usize]| {
         let part: Vec<Load> = tasks.iter().map(|&i| loads[i].clone()).collect();
-        clash(set.policy(), &part, &mut steps)
+        clash(set.policy(), &part, &stalls, &mut steps)
     };
 
     // First, a conflict from which no task can be left out.
@@ -255,34 +264,44 @@ fn outside(
 }
 
 /// Why admission rejects these tasks alone; `None` if it does not.
-fn clash(policy: Policy, loads: &[Load], steps: &mut Steps) -> Result<Option<Clash>, NoBound> {
-    let share = utilisation::sum_against_one(loads.iter());
+fn clash(
+    policy: Policy,
+    loads: &[Load],
+    stalls: &Stalls,
+    steps: &mut Steps,
+) -> Result<Option<Clash>, NoBound> {
+    let share = utilisation::against(loads.iter(), stalls);
     if share == Ordering::Greater {
-        let utilisation_ppm = utilisation::sum_parts_per_million(loads.iter());
+        let utilisation_ppm = utilisation::in_ppm(loads.iter(), stalls);
         return Ok(Some(Clash::Overload { utilisation_ppm }));
     }
     if policy == Policy::Edf {
         if share == Ordering::Equal && loads.iter().any(|load| load.j > 0) {
             return Ok(Some(Clash::NeverDrains { task: None }));
         }
-        return match demand::test(loads, steps) {
+        return match demand::test(loads, stalls, steps) {
             Ok(()) => Ok(None),
             Err(DemandWitness::Overload { utilisation_ppm }) => Ok(Some(Clash::Overload { utilisation_ppm })),
-            Err(DemandWitness::TooMuchDemand { window, blocking, blocked_by, .. }) => {
+            Err(DemandWitness::TooMuchDemand { window, blocking, blocked_by, stalled, .. }) => {
                 let of_task =
                     |load: &Load| (load.id, Nanos(load.due_by(window.0.into()).saturating_mul(load.c)));
                 let demand = loads.iter().map(of_task).filter(|(_, work)| *work > Nanos::ZERO).collect();
-                Ok(Some(Clash::Demand { window, demand, blocking: blocked_by.map(|task| (task, blocking)) }))
+                Ok(Some(Clash::Demand {
+                    window,
+                    demand,
+                    blocking: blocked_by.map(|task| (task, blocking)),
+                    stalled,
+                }))
             }
             Err(DemandWitness::NoFiniteBusyPeriod) => Ok(Some(Clash::NeverDrains { task: None })),
             Err(DemandWitness::Undecided { steps }) => Err(NoBound::Undecided { steps }),
         };
     }
-    let searched = if policy == Policy::Fifo { Some(fifo::searched(loads, steps)) } else { None };
+    let searched = if policy == Policy::Fifo { Some(fifo::searched(loads, stalls, steps)) } else { None };
     for (i, load) in loads.iter().enumerate() {
         let bound = match searched {
-            None => fixed_priority::bound(loads, i, steps),
-            Some(length) => length.and_then(|length| fifo::bound(loads, i, length, steps)),
+            None => fixed_priority::bound(loads, stalls, i, steps),
+            Some(length) => length.and_then(|length| fifo::bound(loads, stalls, i, length, steps)),
         };
         match bound {
             Ok(bound) if bound.wcrt.0 <= load.d => {}

@@ -4,14 +4,17 @@
 //! its start. The job whose segment blocks starts that segment at −1. Of every other task that is served before the
 //! analysed job, arrivals begin at −J and are as dense as they may be, each job released at 0 or when it arrives. The
 //! task's own earlier jobs are as dense before the analysed job. Every segment takes its WCET, except those that the
-//! blocking job has behind it: they take 1 ns, so that it arrives as late as it can.
+//! blocking job has behind it: they take 1 ns, so that it arrives as late as it can. Stalls come at 0, or at −1 if a segment
+//! blocks, just after it was chosen, and then as often as they may.
 //!
 //! The analyses decide ties against the analysed job. A scheduler decides them in the order of release, so that a job
 //! with an equal deadline or priority that is released later does not come first. Then the bound may not be attained,
 //! and [`Pattern::gap`] says what is missing: under EDF one tick at most, the one by which the deadline has to be later.
 use super::busy_period::NoBound;
 use super::{edf, fifo, fixed_priority};
-use aegis_core::{ArrivalLaw, Bound, Nanos, NextArrival, Policy, TaskId, TaskSet, TermKind};
+use aegis_core::{
+    ArrivalLaw, Bound, Nanos, NextArrival, Overheads, Policy, Stall, TaskId, TaskSet, TermKind,
+};
 use core::cmp::Reverse;
 use std::collections::BinaryHeap;
 
@@ -40,6 +43,17 @@ pub struct PatternJob {
     pub executions: Vec<Nanos>,
 }
 
+/// One stall of a pattern.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PatternStall {
+    /// 0 recovery, 1 change of clocks, 2 reload.
+    pub source: usize,
+    /// When it begins.
+    pub at: Nanos,
+    /// If the resource chooses at that instant, it has chosen before the stall begins.
+    pub after_choice: bool,
+}
+
 /// A schedule of the model, as its jobs; all times count from the first arrival.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pattern {
@@ -47,6 +61,8 @@ pub struct Pattern {
     pub jobs: Vec<PatternJob>,
     /// Position in `jobs` of the analysed one.
     pub job: usize,
+    /// All stalls; those of one source in order.
+    pub stalls: Vec<PatternStall>,
     /// Position in `jobs` of the one that runs when the busy period starts.
     pub blocker: Option<usize>,
     /// When the busy period starts: the blocking segment started one tick before.
@@ -195,7 +211,9 @@ struct Scene<'a> {
     bound: &'a Bound,
     /// When the analysed job arrives.
     arrival: i128,
-    /// Jobs released later than this are not served before it.
+    /// When its last segment starts, if nothing stalls it; the latest release that makes sense.
+    start: i128,
+    /// When it ends: jobs released later are not served before it.
     until: i128,
     /// Whose segment blocks.
     blocker: Option<usize>,
@@ -208,12 +226,10 @@ impl<'a> Scene<'a> {
         let later = term(TermKind::ArrivedLater).map_or(0, |term| -i128::from(term.ns));
         let arrival = later - jitter(set, i);
         let last = executions(set, i).last().copied().unwrap_or(0);
-        let until = match set.policy() {
-            Policy::Fifo => later,
-            Policy::FixedPriority | Policy::Edf => arrival + i128::from(bound.wcrt.0) - i128::from(last),
-        };
+        let end = arrival + i128::from(bound.wcrt.0);
+        let until = if set.policy() == Policy::Fifo { later } else { end };
         let blocker = term(TermKind::Blocking).and_then(|term| term.by).map(TaskId::index);
-        Self { set, i, bound, arrival, until, blocker }
+        Self { set, i, bound, arrival, start: end - i128::from(last), until, blocker }
     }
 
     /// The jobs, with the analysed one `later` than the bound has it and released as `late` as it may be or at once;
@@ -276,7 +292,7 @@ impl<'a> Scene<'a> {
         let latest = arrival + jitter(set, i);
         let release = match policy {
             Policy::Fifo => latest,
-            _ if late => latest.min(self.until),
+            _ if late => latest.min(self.start),
             _ => 0,
         };
         let release = release.max(arrival).max(0);
@@ -301,11 +317,31 @@ impl<'a> Scene<'a> {
         Ok(self.pattern(jobs))
     }
 
+    /// As many stalls as may be, from the start of the busy period on, or from one tick before if a segment blocks.
+    fn stalls(&self, blocked: bool) -> Vec<Stalled> {
+        let mut stalls = Vec::new();
+        for (source, stall) in sources(&self.set.overheads()).iter().enumerate() {
+            if stall.length > Nanos::ZERO {
+                let begins = (0..).map(|n| n * i128::from(stall.gap.0) - i128::from(blocked));
+                let begins = begins.take_while(|at| *at < self.arrival + i128::from(self.bound.wcrt.0));
+                stalls.extend(begins.take(MOST_JOBS).map(|at| Stalled {
+                    source,
+                    at,
+                    length: stall.length.0.into(),
+                    after_choice: blocked && at == -1,
+                }));
+            }
+        }
+        stalls.sort_by_key(|stall| stall.at);
+        stalls
+    }
+
     fn pattern(&self, jobs: Vec<Drawn>) -> Option<Pattern> {
+        let stalls = self.stalls(jobs.iter().any(|job| job.role == Role::Blocks));
         let place = |role| jobs.iter().position(|job| job.role == role);
         let (job, blocker) = (place(Role::Analysed)?, place(Role::Blocks));
-        let response = u64::try_from(end_of(self.set, &jobs, job)? - jobs[job].arrival).ok()?;
-        let from = jobs.iter().map(|job| job.arrival).min()?;
+        let response = u64::try_from(end_of(self.set, &jobs, &stalls, job)? - jobs[job].arrival).ok()?;
+        let from = jobs.iter().map(|job| job.arrival).chain(stalls.iter().map(|stall| stall.at)).min()?;
         let time = |at: i128| u64::try_from(at - from).ok().map(Nanos);
         let told = |job: &Drawn| {
             Some(PatternJob {
@@ -318,6 +354,13 @@ impl<'a> Scene<'a> {
         Some(Pattern {
             jobs: jobs.iter().map(told).collect::<Option<_>>()?,
             job,
+            stalls: stalls
+                .iter()
+                .map(|stall| {
+                    let (source, after_choice) = (stall.source, stall.after_choice);
+                    Some(PatternStall { source, at: time(stall.at)?, after_choice })
+                })
+                .collect::<Option<_>>()?,
             blocker,
             busy_from: time(0)?,
             response: Nanos(response),
@@ -368,19 +411,39 @@ fn legal(set: &TaskSet, jobs: &[Drawn]) -> bool {
     })
 }
 
-/// When that job ends: at the end of each segment the resource takes the job that the policy puts first, of equal ones
-/// the one that is listed first.
-fn end_of(set: &TaskSet, jobs: &[Drawn], sought: usize) -> Option<i128> {
+/// A stall with the busy period's start as time 0.
+#[derive(Debug, Clone, Copy)]
+struct Stalled {
+    source: usize,
+    at: i128,
+    length: i128,
+    after_choice: bool,
+}
+
+/// Recovery, changes of clocks, reloads.
+pub(super) const fn sources(overheads: &Overheads) -> [Stall; 3] {
+    [overheads.recovery, overheads.clock_change, overheads.reload]
+}
+
+/// When that job ends: at the end of each segment and of the stalls that begin then, the resource takes the job that the
+/// policy puts first, of equal ones the one that is listed first.
+fn end_of(set: &TaskSet, jobs: &[Drawn], stalls: &[Stalled], sought: usize) -> Option<i128> {
     let mut upcoming: Vec<usize> = (0..jobs.len()).collect();
     upcoming.sort_by_key(|&k| Reverse((jobs[k].release, k)));
+    let mut stalls = stalls.iter().peekable();
     let mut ready = BinaryHeap::new();
-    let mut now = i128::MIN;
+    let (mut now, mut still_until) = (i128::MIN, i128::MIN);
     loop {
-        while let Some(&k) = upcoming.last()
-            && (ready.is_empty() || jobs[k].release <= now)
-        {
-            upcoming.pop();
+        if let (true, Some(&k)) = (ready.is_empty(), upcoming.last()) {
             now = now.max(jobs[k].release);
+        }
+        while let Some(stall) =
+            stalls.next_if(|stall| stall.at < now || (stall.at == now && !stall.after_choice))
+        {
+            still_until = still_until.max(stall.at) + stall.length;
+            now = now.max(still_until);
+        }
+        while let Some(k) = upcoming.pop_if(|k| jobs[*k].release <= now) {
             let task = &set.tasks()[jobs[k].task];
             let key = match set.policy() {
                 Policy::FixedPriority => task.priority.0.into(),
@@ -391,6 +454,9 @@ fn end_of(set: &TaskSet, jobs: &[Drawn], sought: usize) -> Option<i128> {
         }
         let Reverse((key, k, segment)) = ready.pop()?;
         now += i128::from(jobs[k].executions[segment]);
+        while let Some(stall) = stalls.next_if(|stall| stall.at < now) {
+            now += stall.length;
+        }
         if segment + 1 < jobs[k].executions.len() {
             ready.push(Reverse((key, k, segment + 1)));
         } else if k == sought {

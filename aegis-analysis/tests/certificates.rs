@@ -8,7 +8,8 @@ use aegis_analysis::certify::{Claim, NoCertificate};
 use aegis_analysis::{admit, certify};
 use aegis_certificate::{Checked, Proved, check};
 use aegis_core::{
-    ArrivalCurve, ArrivalLaw, Nanos, Overheads, Policy, Priority, Rejection, Rng, TaskDraft, TaskSet, Verdict,
+    ArrivalCurve, ArrivalLaw, Nanos, Overheads, Policy, Priority, Rejection, Rng, Stall, TaskDraft, TaskSet,
+    Verdict,
 };
 use common::{Row, row, set_with};
 use serde_json::Value;
@@ -27,6 +28,8 @@ struct Shape {
     jitter: u64,
     /// Half of the tasks arrive by a curve.
     curves: bool,
+    /// The partition stands still now and then.
+    stalls: bool,
 }
 
 /// The curve of a random pattern of arrivals that repeats: as tight as a curve can be.
@@ -58,6 +61,14 @@ fn random(rng: &mut Rng, policy: Policy, shape: Shape) -> TaskSet {
         completion: small(1),
         ..Overheads::default()
     };
+    let mut stall = || {
+        if !shape.stalls || rng.one_in(2) {
+            return Stall::default();
+        }
+        let length = rng.between(1, 3);
+        Stall { length: Nanos(length), gap: Nanos(rng.between(4 * length, 2 * shape.longest_period)) }
+    };
+    let overheads = Overheads { recovery: stall(), clock_change: stall(), reload: stall(), ..overheads };
     let drafts = (0..n).map(|i| {
         let t = rng.between(4, shape.longest_period);
         let (arrival, t) = if shape.curves && rng.one_in(2) {
@@ -135,17 +146,20 @@ fn campaign(seed: u64, sets: u64, shape: Shape) -> (u64, u64, u64) {
 #[test]
 fn every_verdict_has_a_certificate_that_checks() {
     let (seed, scale) = (from_env("AEGIS_SEED", 1), from_env("AEGIS_SCALE", 1));
-    for (longest_period, jitter, curves) in [
-        (20, 0, false),
-        (20, 90, false),
-        (300, 90, false),
-        (20, 250, false),
-        (300, 250, false),
-        (40, 0, true),
-        (40, 90, true),
-        (40, 250, true),
+    for (longest_period, jitter, curves, stalls) in [
+        (20, 0, false, false),
+        (20, 90, false, false),
+        (300, 90, false, false),
+        (20, 250, false, false),
+        (300, 250, false, false),
+        (40, 0, true, false),
+        (40, 90, true, false),
+        (40, 250, true, false),
+        (40, 0, false, true),
+        (40, 90, false, true),
+        (100, 200, true, true),
     ] {
-        let shape = Shape { longest_period, jitter, curves };
+        let shape = Shape { longest_period, jitter, curves, stalls };
         let (admitted, rejected, without) = campaign(seed, 1_500 * scale, shape);
         assert!(admitted > 100 * scale && rejected > 100 * scale, "{admitted} {rejected}");
         assert!(without * 20 < rejected, "{without} of {rejected} rejections are not proved");
@@ -161,13 +175,19 @@ fn stated(certificate: &Value) -> Option<TaskSet> {
     };
     let time = |value: &Value| value.as_u64().map(Nanos);
     let overhead = |name: &str| time(&certificate["overheads"][name]);
+    let stall = |name: &str| {
+        let stall = &certificate["overheads"][name];
+        Some(Stall { length: time(&stall["length_ns"])?, gap: time(&stall["gap_ns"])? })
+    };
     let overheads = Overheads {
+        recovery: stall("recovery")?,
+        clock_change: stall("clock_change")?,
+        reload: stall("reload")?,
         release: overhead("release_ns")?,
         dispatch: overhead("dispatch_ns")?,
         launch: overhead("launch_ns")?,
         copy: overhead("copy_ns")?,
         completion: overhead("completion_ns")?,
-        ..Overheads::default()
     };
     let draft = |(i, task): (usize, &Value)| {
         Some(TaskDraft {
@@ -265,8 +285,11 @@ fn no_changed_certificate_proves_what_is_false() {
     let (mut refused, mut still_true) = ([0_u64; 3], [0_u64; 3]);
     for k in 0..150 * scale {
         let policy = usize::try_from(k % 3).unwrap();
-        let set =
-            random(&mut rng, POLICIES[policy], Shape { longest_period: 24, jitter: 150, curves: k % 2 == 0 });
+        let set = random(
+            &mut rng,
+            POLICIES[policy],
+            Shape { longest_period: 24, jitter: 150, curves: k % 2 == 0, stalls: k % 4 < 2 },
+        );
         let Ok(certificate) = certify(&set, &admit(&set)) else { continue };
         let certificate: Value = serde_json::from_str(&certificate.to_string()).unwrap();
         for changed in changed(&certificate) {
@@ -294,8 +317,11 @@ fn no_number_of_an_admission_can_be_smaller() {
     let mut rng = Rng::new(3);
     let mut tried = 0;
     for k in 0..1_500 {
-        let set =
-            random(&mut rng, POLICIES[k % 3], Shape { longest_period: 60, jitter: 90, curves: k % 2 == 0 });
+        let set = random(
+            &mut rng,
+            POLICIES[k % 3],
+            Shape { longest_period: 60, jitter: 90, curves: k % 2 == 0, stalls: k % 4 < 2 },
+        );
         let verdict = admit(&set);
         if !verdict.admitted() {
             continue;

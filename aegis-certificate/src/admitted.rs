@@ -4,6 +4,7 @@
 //! that arrive at `−J` or later. A job that arrives at `r − J` is said to be released at `r`, which is the latest it may be. Every number in a certificate may be larger than it has to be, never smaller: a window that
 //! holds all its work proves that the busy period ends in it, whether or not it is the shortest such window.
 use crate::rejected::{Round, share};
+use crate::task::Stalls;
 use crate::{CertificateError, Number, Steps, Task, within};
 use serde::Deserialize;
 
@@ -15,8 +16,9 @@ pub(crate) struct Level {
     busy_ns: u64,
     /// No response is longer.
     response_ns: u64,
-    /// `[from, start]`: the last segment of no job that is released in the range which begins there starts later.
-    starts: Vec<(u64, u64)>,
+    /// `[from, start, end]`: of the jobs that are released in the range which begins there, no last segment starts later
+    /// and none ends later.
+    starts: Vec<(u64, u64, u64)>,
 }
 
 /// Deadlines under EDF.
@@ -25,8 +27,9 @@ pub(crate) struct Level {
 pub(crate) struct Windows {
     /// No busy period is longer.
     busy_ns: u64,
-    /// Where ranges of deadlines begin; each ends where the next begins, the last with the busy period.
-    from_ns: Vec<u64>,
+    /// `[from, end]`: all that is due in the range of deadlines which begins there has ended by then. A range ends where
+    /// the next begins, the last with the busy period.
+    ends: Vec<(u64, u64)>,
 }
 
 /// Releases under FIFO.
@@ -45,8 +48,8 @@ pub(crate) enum Releases {
 pub(crate) struct Responses {
     /// No response is longer.
     response_ns: u64,
-    /// Where ranges of releases begin.
-    from_ns: Vec<u64>,
+    /// `[from, end]`: no job that is released in the range which begins there ends later.
+    ends: Vec<(u64, u64)>,
 }
 
 /// Responses within deadlines under non-preemptive fixed priorities (Davis, Burns, Bril, Lukkien, 2007).
@@ -56,6 +59,7 @@ pub(crate) struct Responses {
 /// released at `end − 1` stands for all from `from` on; they arrived at `from − J` or later.
 pub(crate) fn fixed_priority(
     tasks: &[Task],
+    stalls: &Stalls,
     levels: &[Level],
     steps: &mut Steps,
 ) -> Result<Vec<Option<u64>>, CertificateError> {
@@ -65,25 +69,26 @@ pub(crate) fn fixed_priority(
         let claim = |what: &str| format!("task `{}`, {what}", me.name);
         let others = || tasks.iter().enumerate().filter(|(k, _)| *k != i).map(|(_, task)| task);
         let urgent = || others().filter(|other| other.priority <= me.priority);
-        let wait =
-            others().filter(|other| other.priority > me.priority).map(|other| other.wait).max().unwrap_or(0);
+        let less_urgent = || others().filter(|other| other.priority > me.priority);
+        let wait = less_urgent().map(|other| other.wait).max().unwrap_or(0);
+        let early = Number::from(less_urgent().next().is_some());
 
         let busy = Number::from(level.busy_ns);
         steps.take(tasks.len())?;
         let work = sum(wait, urgent().chain([me]), |task| task.arrivals(busy + task.j));
-        within(work, busy, || claim("busy period"))?;
+        within(plus(work, stalls.within(busy + early)), busy, || claim("busy period"))?;
 
-        for ((_, start), from, end) in
-            ranges(&level.starts, |entry| entry.0.into(), 0, busy, &claim("starts"))?
-        {
-            let start = Number::from(*start);
+        for (entry, from, end) in ranges(&level.starts, |entry| entry.0.into(), 0, busy, &claim("starts"))? {
+            let (start, ended) = (Number::from(entry.1), Number::from(entry.2));
             let jobs = |what: &str| claim(&format!("{what} of jobs released in [{from}, {end})"));
             steps.take(tasks.len())?;
             let own = me.own(end - 1).and_then(|jobs| jobs.checked_mul(me.c));
-            let before = own.and_then(|own| (own - me.last).checked_add(wait));
-            let work = before.and_then(|w| sum(w, urgent(), |task| task.arrivals(start + task.j + 1)));
-            within(work, start, || jobs("start"))?;
-            let response = (me.j + start + me.last).saturating_sub(from);
+            let own = own.and_then(|own| (own - me.last).checked_add(wait));
+            let before = own.and_then(|own| sum(own, urgent(), |task| task.arrivals(start + task.j + 1)));
+            within(plus(before, stalls.within(start + 1 + early)), start, || jobs("start"))?;
+            let all = plus(before, Some(me.last));
+            within(plus(all, stalls.within(ended + early)), ended, || jobs("end"))?;
+            let response = (me.j + ended).saturating_sub(from);
             within(Some(response), level.response_ns.into(), || jobs("response"))?;
         }
         within(Some(level.response_ns.into()), me.d, || claim("deadline"))?;
@@ -101,13 +106,18 @@ pub(crate) fn fixed_priority(
 /// A task's own segment goes on while no job of it is due, or while all that are due may have been overtaken by the
 /// one that started: then they all arrived within `J` of each other. With more jobs due than that, one of them was not
 /// overtaken, the segment did not start before it, and the whole of it is in the sum, which is more.
-pub(crate) fn edf(tasks: &[Task], claim: &Windows, steps: &mut Steps) -> Result<(), CertificateError> {
+pub(crate) fn edf(
+    tasks: &[Task],
+    stalls: &Stalls,
+    claim: &Windows,
+    steps: &mut Steps,
+) -> Result<(), CertificateError> {
     let busy = Number::from(claim.busy_ns);
     steps.take(tasks.len())?;
     let work = sum(0, tasks.iter(), |task| task.arrivals(busy + task.j));
-    within(work, busy, || "busy period".to_owned())?;
+    within(plus(work, stalls.within(busy)), busy, || "busy period".to_owned())?;
 
-    let first = claim.from_ns.first().copied().unwrap_or(claim.busy_ns).into();
+    let first = claim.ends.first().map_or(claim.busy_ns, |entry| entry.0).into();
     let due = |task: &Task, by: Number| match (by + task.j + 1).checked_sub(task.d) {
         Some(window) => task.arrivals(window),
         None => Some(0),
@@ -116,12 +126,16 @@ pub(crate) fn edf(tasks: &[Task], claim: &Windows, steps: &mut Steps) -> Result<
         let early = sum(0, tasks.iter(), |task| due(task, first - 1));
         within(early, 0, || format!("work due before the first range, which begins at {first}"))?;
     }
-    for (_, from, end) in ranges(&claim.from_ns, |from| (*from).into(), first, busy, "deadlines")? {
+    for ((_, ended), from, end) in ranges(&claim.ends, |entry| entry.0.into(), first, busy, "deadlines")? {
+        let ended = Number::from(*ended);
         steps.take(2 * tasks.len())?;
-        let blocks = |task: &&Task| due(task, from) < task.overtaking().map(|more| more + 1);
-        let segment = tasks.iter().filter(blocks).map(|task| task.wait).max().unwrap_or(0);
-        let work = sum(segment, tasks.iter(), |task| due(task, end - 1));
-        within(work, from, || format!("work with deadlines in [{from}, {end})"))?;
+        let goes_on = |task: &&Task| due(task, from) < task.overtaking().map(|more| more + 1);
+        let segment = tasks.iter().filter(goes_on).map(|task| task.wait).max();
+        let early = Number::from(segment.is_some());
+        let work = sum(segment.unwrap_or(0), tasks.iter(), |task| due(task, end - 1));
+        let what = || format!("work with deadlines in [{from}, {end})");
+        within(plus(work, stalls.within(ended + early)), ended, what)?;
+        within(Some(ended), from, || format!("end of the {}", what()))?;
     }
     Ok(())
 }
@@ -132,46 +146,59 @@ pub(crate) fn edf(tasks: &[Task], claim: &Windows, steps: &mut Steps) -> Result<
 /// work rises with `r`, so that `J + work(end − 1) − from ≤ R` stands for all releases from `from` to `end − 1`.
 pub(crate) fn fifo(
     tasks: &[Task],
+    stalls: &Stalls,
     claim: &Releases,
     steps: &mut Steps,
 ) -> Result<Vec<Option<u64>>, CertificateError> {
     let (busy, claims) = match claim {
         Releases::Ranges { busy_ns, tasks } => (Number::from(*busy_ns), tasks),
         Releases::Sum { sum_ns } => {
-            sum_of_all(tasks, *sum_ns)?;
+            sum_of_all(tasks, stalls, *sum_ns)?;
             return Ok(vec![Some(*sum_ns); tasks.len()]);
         }
     };
     complete("fifo", claims.len() == tasks.len(), "one entry a task, in the order of the set")?;
     steps.take(tasks.len())?;
     let work = sum(0, tasks.iter(), |task| task.arrivals(busy + task.j));
-    within(work, busy, || "busy period".to_owned())?;
+    within(plus(work, stalls.within(busy)), busy, || "busy period".to_owned())?;
     for (i, (me, stated)) in tasks.iter().zip(claims).enumerate() {
         let claim = |what: &str| format!("task `{}`, {what}", me.name);
-        for (_, from, end) in ranges(&stated.from_ns, |from| (*from).into(), 0, busy, &claim("releases"))? {
+        for ((_, ended), from, end) in
+            ranges(&stated.ends, |entry| entry.0.into(), 0, busy, &claim("releases"))?
+        {
+            let ended = Number::from(*ended);
+            let jobs = |what: &str| claim(&format!("{what} of jobs released in [{from}, {end})"));
             steps.take(tasks.len())?;
-            let last = end - 1;
-            let own = me.own(last).and_then(|jobs| jobs.checked_mul(me.c));
+            let own = me.own(end - 1).and_then(|jobs| jobs.checked_mul(me.c));
             let others = tasks.iter().enumerate().filter(|(k, _)| *k != i).map(|(_, task)| task);
-            let work = own.and_then(|own| sum(own, others, |task| task.arrivals(last + task.j + 1)));
-            let response = work.and_then(|work| Some(work.checked_add(me.j)?.saturating_sub(from)));
-            within(response, stated.response_ns.into(), || claim(&format!("releases in [{from}, {end})")))?;
+            let work = own.and_then(|own| sum(own, others, |task| task.arrivals(end + task.j)));
+            within(plus(work, stalls.within(ended)), ended, || jobs("end"))?;
+            let response = (me.j + ended).saturating_sub(from);
+            within(Some(response), stated.response_ns.into(), || jobs("response"))?;
         }
         within(Some(stated.response_ns.into()), me.d, || claim("deadline"))?;
     }
     Ok(claims.iter().map(|stated| Some(stated.response_ns)).collect())
 }
 
-/// Periods without jitter and `ΣC/T ≤ 1`: the work up to a release `r` is `ΣC + Σ ⌊r / T⌋ · C ≤ ΣC + r`.
-fn sum_of_all(tasks: &[Task], stated: u64) -> Result<(), CertificateError> {
+/// Periods without jitter or stalls, and `ΣC/T ≤ 1`: the work up to a release `r` is `ΣC + Σ ⌊r / T⌋ · C ≤ ΣC + r`.
+fn sum_of_all(tasks: &[Task], stalls: &Stalls, stated: u64) -> Result<(), CertificateError> {
     let smooth = tasks.iter().all(|task| task.j == 0 && task.rate().0 == 1 && task.distance(0) == Some(0));
-    complete("sum", smooth, "only for periods without jitter")?;
-    let (demand, time) = share(tasks, Round::Up)?;
+    complete(
+        "sum",
+        smooth && stalls.sources().next().is_none(),
+        "only for periods without jitter or stalls",
+    )?;
+    let (demand, time) = share(tasks, stalls, Round::Up)?;
     within(Some(demand), time, || "ΣC/T, as demand in a time".to_owned())?;
     within(sum(0, tasks.iter(), |_| Some(1)), stated.into(), || "sum of all WCETs".to_owned())?;
     tasks.iter().try_for_each(|task| {
         within(Some(stated.into()), task.d, || format!("task `{}`, deadline", task.name))
     })
+}
+
+fn plus(a: Option<Number>, b: Option<Number>) -> Option<Number> {
+    a?.checked_add(b?)
 }
 
 /// `base + Σ jobs · C`; `None` when it does not fit.

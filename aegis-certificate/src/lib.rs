@@ -8,7 +8,8 @@
 //! What is proved, and by which file: [`admitted`] that every job meets its deadline, [`rejected`] that one does not. Both rest
 //! on the model: times are whole nanoseconds; arrivals of a task keep its law, in any phase to other tasks; a job that
 //! arrives at `a` is released in `[a, a + J]`; one resource, never idle while a job is ready, chooses at the end of each
-//! segment; ties may go either way; a segment takes at most its WCET with its overheads.
+//! segment; ties may go either way; a segment takes at most its WCET with its overheads; while a stall lasts nothing starts
+//! and what runs makes no progress.
 #![forbid(unsafe_code)]
 
 mod admitted;
@@ -164,22 +165,23 @@ pub fn check(text: &str) -> Result<Checked, CertificateError> {
         return Err(format(format!("schema_version is {}; this reads 1", stated.schema_version)));
     }
     let tasks = task::tasks(stated.tasks, &stated.overheads)?;
+    let stalls = task::Stalls::new(&stated.overheads)?;
     let policy = stated.policy;
     let mut steps = Steps(MOST_STEPS);
     let none = vec![None; tasks.len()];
     let (responses, proved) = match (policy, &stated.claim) {
         (Policy::FixedPriority, Claim::FixedPriority(levels)) => {
-            (admitted::fixed_priority(&tasks, levels, &mut steps)?, Proved::Admitted)
+            (admitted::fixed_priority(&tasks, &stalls, levels, &mut steps)?, Proved::Admitted)
         }
         (Policy::Edf, Claim::Edf(windows)) => {
-            admitted::edf(&tasks, windows, &mut steps)?;
+            admitted::edf(&tasks, &stalls, windows, &mut steps)?;
             (none, Proved::Admitted)
         }
         (Policy::Fifo, Claim::Fifo(releases)) => {
-            (admitted::fifo(&tasks, releases, &mut steps)?, Proved::Admitted)
+            (admitted::fifo(&tasks, &stalls, releases, &mut steps)?, Proved::Admitted)
         }
-        (_, Claim::Overload) => (none, rejected::overload(&tasks)?),
-        (_, Claim::Miss(witness)) => (none, rejected::miss(&tasks, policy, witness, &mut steps)?),
+        (_, Claim::Overload) => (none, rejected::overload(&tasks, &stalls)?),
+        (_, Claim::Miss(witness)) => (none, rejected::miss(&tasks, &stalls, policy, witness, &mut steps)?),
         _ => return Err(format("the claim is one of another policy".to_owned())),
     };
     let policy = match policy {

@@ -1,8 +1,9 @@
 //! That a job misses its deadline: more work than time, or a schedule that is played through.
+use crate::task::Stalls;
 use crate::{CertificateError, LONGEST, Number, Policy, Proved, Steps, Task};
 use serde::Deserialize;
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BinaryHeap, VecDeque};
 
 /// A schedule of the model in which a job misses its deadline.
 #[derive(Deserialize)]
@@ -10,9 +11,22 @@ use std::collections::BinaryHeap;
 pub(crate) struct Witness {
     /// Position in `jobs` of the one that misses.
     job: usize,
+    /// All stalls.
+    #[serde(default)]
+    stalls: Vec<StallAt>,
     /// All jobs; where the policy leaves a tie, the one listed first is served first. Those of one task are listed in
     /// the order of their arrivals, or in the order of their releases and, at one instant, of their arrivals.
     jobs: Vec<Job>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct StallAt {
+    /// 0 recovery, 1 change of clocks, 2 reload.
+    source: usize,
+    at_ns: u64,
+    /// If the resource chooses at that instant, it has chosen before the stall begins.
+    after_choice: bool,
 }
 
 #[derive(Deserialize)]
@@ -27,8 +41,8 @@ struct Job {
 }
 
 /// `ΣC/T > 1`: the longer the tasks arrive as often as they may, the later some job ends.
-pub(crate) fn overload(tasks: &[Task]) -> Result<Proved, CertificateError> {
-    let (demand, time) = share(tasks, Round::Down)?;
+pub(crate) fn overload(tasks: &[Task], stalls: &Stalls) -> Result<Proved, CertificateError> {
+    let (demand, time) = share(tasks, stalls, Round::Down)?;
     if demand > time {
         return Ok(Proved::Overload { demand, time });
     }
@@ -45,7 +59,11 @@ pub(crate) enum Round {
 
 /// `ΣC/T` as numerator and denominator: exact in lowest terms if that fits, else with each addend rounded to a multiple
 /// of 2⁻⁶⁴.
-pub(crate) fn share(tasks: &[Task], round: Round) -> Result<(Number, Number), CertificateError> {
+pub(crate) fn share(
+    tasks: &[Task],
+    stalls: &Stalls,
+    round: Round,
+) -> Result<(Number, Number), CertificateError> {
     const ONE: Number = 1 << 64;
     let gcd = |mut a: Number, mut b: Number| {
         while b != 0 {
@@ -53,20 +71,22 @@ pub(crate) fn share(tasks: &[Task], round: Round) -> Result<(Number, Number), Ce
         }
         a
     };
-    let exact = tasks.iter().try_fold((0, 1), |(demand, time): (Number, Number), task| {
-        let (jobs, window) = task.rate();
+    let of_tasks = tasks.iter().map(|task| Some((task.rate().0.checked_mul(task.c)?, task.rate().1)));
+    let shares = || of_tasks.clone().chain(stalls.sources().map(Some));
+    let exact = shares().try_fold((0, 1), |(demand, time): (Number, Number), share| {
+        let (work, window) = share?;
         let common = gcd(time, window);
-        let of_task = jobs.checked_mul(task.c)?.checked_mul(time / common)?;
-        let demand = demand.checked_mul(window / common)?.checked_add(of_task)?;
+        let work = work.checked_mul(time / common)?;
+        let demand = demand.checked_mul(window / common)?.checked_add(work)?;
         let time = time.checked_mul(window / common)?;
         let common = gcd(demand, time);
         Some((demand / common, time / common))
     });
     let rounded = || {
-        tasks.iter().try_fold(0, |sum: Number, task| {
-            let (jobs, window) = task.rate();
-            let of_task = jobs.checked_mul(task.c)?.checked_mul(ONE)?;
-            sum.checked_add(if round == Round::Up { of_task.div_ceil(window) } else { of_task / window })
+        shares().try_fold(0, |sum: Number, share| {
+            let (work, window) = share?;
+            let work = work.checked_mul(ONE)?;
+            sum.checked_add(if round == Round::Up { work.div_ceil(window) } else { work / window })
         })
     };
     let share = exact.or_else(|| Some((rounded()?, ONE)));
@@ -76,16 +96,18 @@ pub(crate) fn share(tasks: &[Task], round: Round) -> Result<(Number, Number), Ce
 /// Plays the schedule through and looks at the end of the one job.
 pub(crate) fn miss(
     tasks: &[Task],
+    stalls: &Stalls,
     policy: Policy,
     witness: &Witness,
     steps: &mut Steps,
 ) -> Result<Proved, CertificateError> {
     inside_the_model(tasks, &witness.jobs, steps)?;
+    let stalls = apart(stalls, &witness.stalls)?;
     let job = witness.jobs.get(witness.job).ok_or_else(|| CertificateError::Incomplete {
         claim: "miss".to_owned(),
         why: "the job that misses is not among the jobs",
     })?;
-    let end = end_of(tasks, policy, &witness.jobs, witness.job);
+    let end = end_of(tasks, policy, witness, stalls);
     let response = end - Number::from(job.arrival_ns);
     let task = &tasks[job.task];
     if response <= task.d {
@@ -137,18 +159,54 @@ fn inside_the_model(tasks: &[Task], jobs: &[Job], steps: &mut Steps) -> Result<(
     Ok(())
 }
 
-/// When that job ends: at the end of each segment the resource takes the job that the policy puts first.
-fn end_of(tasks: &[Task], policy: Policy, jobs: &[Job], sought: usize) -> Number {
+/// The stalls in the order of their beginnings, as beginning, length and whether a choice at that instant comes first.
+fn apart(stalls: &Stalls, listed: &[StallAt]) -> Result<VecDeque<(Number, Number, bool)>, CertificateError> {
+    let mut of_source = [None; 3];
+    let mut times = VecDeque::with_capacity(listed.len());
+    for (k, stall) in listed.iter().enumerate() {
+        let outside = |why| CertificateError::OutsideModel { what: format!("stall {k}"), why };
+        let source = stalls.0.get(stall.source).ok_or(outside("it is of no source"))?;
+        let (at, gap) = (Number::from(stall.at_ns), Number::from(source.gap_ns));
+        if source.length_ns == 0 || of_source[stall.source].is_some_and(|before| at < before + gap) {
+            return Err(outside("its source does not stall so often, or the stalls are not listed in order"));
+        }
+        of_source[stall.source] = Some(at);
+        times.push_back((at, Number::from(source.length_ns), stall.after_choice));
+    }
+    times.make_contiguous().sort_by_key(|(at, ..)| *at);
+    Ok(times)
+}
+
+/// When the job ends that is said to miss: at the end of each segment, and of the stalls that begin then, the resource
+/// takes the job that the policy puts first.
+fn end_of(
+    tasks: &[Task],
+    policy: Policy,
+    witness: &Witness,
+    mut stalls: VecDeque<(Number, Number, bool)>,
+) -> Number {
+    let jobs = &witness.jobs;
     let mut upcoming: Vec<usize> = (0..jobs.len()).collect();
     upcoming.sort_by_key(|&k| Reverse((jobs[k].release_ns, k)));
     let mut ready = BinaryHeap::new();
-    let mut now = Number::from(0_u8);
+    let (mut now, mut still_until) = (Number::from(0_u8), Number::from(0_u8));
     loop {
+        // If nothing is ready the resource waits for the next release; stalls that began by now come before a choice.
+        let next = upcoming.last().map(|&k| Number::from(jobs[k].release_ns));
+        if let (true, Some(release)) = (ready.is_empty(), next) {
+            now = now.max(release);
+        }
+        while let Some(&(at, length, after_choice)) = stalls.front()
+            && (at < now || (at == now && !after_choice))
+        {
+            stalls.pop_front();
+            still_until = still_until.max(at) + length;
+            now = now.max(still_until);
+        }
         while let Some(&k) = upcoming.last()
-            && (ready.is_empty() || Number::from(jobs[k].release_ns) <= now)
+            && Number::from(jobs[k].release_ns) <= now
         {
             upcoming.pop();
-            now = now.max(jobs[k].release_ns.into());
             let task = &tasks[jobs[k].task];
             let key = match policy {
                 Policy::FixedPriority => task.priority.into(),
@@ -159,9 +217,13 @@ fn end_of(tasks: &[Task], policy: Policy, jobs: &[Job], sought: usize) -> Number
         }
         let Some(Reverse((key, k, segment))) = ready.pop() else { return now };
         now += Number::from(jobs[k].executions_ns[segment]);
+        // It makes no progress while a stall lasts that begins before its end.
+        while let Some((_, length, _)) = stalls.pop_front_if(|(at, ..)| *at < now) {
+            now += length;
+        }
         if segment + 1 < jobs[k].executions_ns.len() {
             ready.push(Reverse((key, k, segment + 1)));
-        } else if k == sought {
+        } else if k == witness.job {
             return now;
         }
     }

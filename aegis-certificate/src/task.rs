@@ -11,7 +11,21 @@ pub(crate) struct Overheads {
     launch_ns: u64,
     copy_ns: u64,
     completion_ns: u64,
+    recovery: Stall,
+    clock_change: Stall,
+    reload: Stall,
 }
+
+/// The partition stands still for `length_ns`, at most once every `gap_ns`; nothing when the length is 0.
+#[derive(Deserialize, Default, Clone, Copy)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Stall {
+    pub(crate) length_ns: u64,
+    pub(crate) gap_ns: u64,
+}
+
+/// The three sources of stalls. Those of different sources that come together follow each other.
+pub(crate) struct Stalls(pub(crate) [Stall; 3]);
 
 /// A task as the certificate states it.
 #[derive(Deserialize)]
@@ -55,6 +69,31 @@ pub(crate) struct Task {
     /// `H` and the steps; `(T, [(1, 1)])` for a period.
     horizon: Number,
     steps: Vec<(Number, Number)>,
+}
+
+impl Stalls {
+    pub(crate) fn new(overheads: &Overheads) -> Result<Self, CertificateError> {
+        let stalls = [overheads.recovery, overheads.clock_change, overheads.reload];
+        let possible = |stall: &Stall| stall.length_ns <= stall.gap_ns && stall.gap_ns <= LONGEST;
+        if !stalls.iter().all(possible) {
+            let why = "a stall is longer than the gap to the next, or the gap than 2^62 ns";
+            return Err(CertificateError::OutsideModel { what: "the overheads".to_owned(), why });
+        }
+        Ok(Self(stalls))
+    }
+
+    /// Those that take any time, as length and gap.
+    pub(crate) fn sources(&self) -> impl Iterator<Item = (Number, Number)> {
+        let longer = self.0.iter().filter(|stall| stall.length_ns > 0);
+        longer.map(|stall| (stall.length_ns.into(), stall.gap_ns.into()))
+    }
+
+    /// How long the stalls take that begin in `[0, window)`, if none goes on at 0 that began earlier.
+    pub(crate) fn within(&self, window: Number) -> Option<Number> {
+        self.sources().try_fold(0, |sum: Number, (length, gap)| {
+            sum.checked_add(window.div_ceil(gap).checked_mul(length)?)
+        })
+    }
 }
 
 /// Puts the overheads where they belong and refuses what is outside the model.

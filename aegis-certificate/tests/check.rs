@@ -25,22 +25,22 @@ fn refused(text: &str, says: &str) {
 
 /// a waits for b's segment, which started one tick before: 6, then 2 of its own. b waits for a, twice if it has to.
 const FP: &str = r#"{"fixed_priority": [
-    {"busy_ns": 8, "response_ns": 8, "starts": [[0, 6]]}, {"busy_ns": 9, "response_ns": 9, "starts": [[0, 2]]}]}"#;
+    {"busy_ns": 8, "response_ns": 8, "starts": [[0, 6, 8]]}, {"busy_ns": 9, "response_ns": 9, "starts": [[0, 2, 9]]}]}"#;
 
 #[test]
 fn what_is_proved_by_hand() {
     proved("np-fp", FP, [Some(8), Some(9)]);
     // Larger numbers prove less.
     let loose = r#"{"fixed_priority": [
-        {"busy_ns": 10, "response_ns": 9, "starts": [[0, 7]]},
-        {"busy_ns": 20, "response_ns": 60, "starts": [[0, 4], [5, 11]]}]}"#;
+        {"busy_ns": 10, "response_ns": 9, "starts": [[0, 7, 9]]},
+        {"busy_ns": 20, "response_ns": 60, "starts": [[0, 4, 12], [5, 11, 65]]}]}"#;
     proved("np-fp", loose, [Some(9), Some(60)]);
     // In [8, 9): a's job, 2, and b's segment, 6. At 9 nothing more is due, and no busy period is longer.
-    proved("np-edf", r#"{"edf": {"busy_ns": 9, "from_ns": []}}"#, [None, None]);
-    proved("np-edf", r#"{"edf": {"busy_ns": 19, "from_ns": [8]}}"#, [None, None]);
+    proved("np-edf", r#"{"edf": {"busy_ns": 9, "ends": []}}"#, [None, None]);
+    proved("np-edf", r#"{"edf": {"busy_ns": 19, "ends": [[8, 8]]}}"#, [None, None]);
     proved("fifo", r#"{"fifo": {"sum_ns": 9}}"#, [Some(9), Some(9)]);
     let ranges = r#"{"fifo": {"busy_ns": 9, "tasks": [
-        {"response_ns": 9, "from_ns": [0]}, {"response_ns": 9, "from_ns": [0]}]}}"#;
+        {"response_ns": 9, "ends": [[0, 9]]}, {"response_ns": 9, "ends": [[0, 9]]}]}}"#;
     proved("fifo", ranges, [Some(9), Some(9)]);
 }
 
@@ -52,9 +52,9 @@ fn claims_that_are_not_true_are_named() {
         &fp("[0, 6]", "[0, 5]"),
         "task `a`, start of jobs released in [0, 8): 6 is not within the stated 5",
     );
-    refused(&fp("[0, 6]", "[1, 6]"), "task `a`, starts: the first range begins too late");
-    refused(&fp("[[0, 6]]", "[]"), "task `a`, starts: the first range begins too late");
-    refused(&fp("[0, 6]", "[0, 6], [8, 8]"), "the last begins beyond the end");
+    refused(&fp("[0, 6,", "[1, 6,"), "task `a`, starts: the first range begins too late");
+    refused(&fp("[[0, 6, 8]]", "[]"), "task `a`, starts: the first range begins too late");
+    refused(&fp("[0, 6, 8]", "[0, 6, 8], [8, 8, 8]"), "the last begins beyond the end");
     refused(
         &fp(r#""response_ns": 8"#, r#""response_ns": 7"#),
         "task `a`, response of jobs released in [0, 8): 8 is not within the stated 7",
@@ -67,21 +67,25 @@ fn claims_that_are_not_true_are_named() {
     refused(&text("np-edf", FP), "of another policy");
 
     let edf = |claim: &str| text("np-edf", &format!(r#"{{"edf": {claim}}}"#));
-    refused(&edf(r#"{"busy_ns": 8, "from_ns": []}"#), "busy period: 9 is not within the stated 8");
+    refused(&edf(r#"{"busy_ns": 8, "ends": []}"#), "busy period: 9 is not within the stated 8");
     refused(
-        &edf(r#"{"busy_ns": 19, "from_ns": []}"#),
+        &edf(r#"{"busy_ns": 19, "ends": []}"#),
         "work due before the first range, which begins at 19: 2 is not",
     );
     refused(
-        &edf(r#"{"busy_ns": 19, "from_ns": [7]}"#),
+        &edf(r#"{"busy_ns": 19, "ends": [[7, 7]]}"#),
         "work with deadlines in [7, 19): 8 is not within the stated 7",
     );
     // Without b's segment, 2 would be enough.
     refused(
-        &edf(r#"{"busy_ns": 19, "from_ns": [2]}"#),
+        &edf(r#"{"busy_ns": 19, "ends": [[2, 2]]}"#),
         "work with deadlines in [2, 19): 8 is not within the stated 2",
     );
-    refused(&edf(r#"{"busy_ns": 19, "from_ns": [8, 8]}"#), "a range is empty");
+    refused(
+        &edf(r#"{"busy_ns": 19, "ends": [[7, 8]]}"#),
+        "end of the work with deadlines in [7, 19): 8 is not within the stated 7",
+    );
+    refused(&edf(r#"{"busy_ns": 19, "ends": [[8, 8], [8, 8]]}"#), "a range is empty");
 
     refused(&text("fifo", r#"{"fifo": {"sum_ns": 8}}"#), "sum of all WCETs: 9 is not within the stated 8");
     refused(
@@ -154,7 +158,7 @@ fn arrival_curves() {
         format!(
             r#"{{"schema_version": 1, "policy": "np-edf", "tasks": [{{"name": "a", "segments_ns": [2], "d_ns": {d},
             "arrival": {{"horizon_ns": 30, "steps": [[1, 3], [11, 4], [21, 5]]}}}}],
-            "claim": {{"edf": {{"busy_ns": 6, "from_ns": {from}}}}}}}"#
+            "claim": {{"edf": {{"busy_ns": 6, "ends": {from}}}}}}}"#
         )
     };
     assert_eq!(check(&text(6, "[]")).unwrap().proved, Proved::Admitted);
@@ -162,7 +166,7 @@ fn arrival_curves() {
         &text(5, "[]"),
         "work due before the first range, which begins at 6: 6 is not within the stated 0",
     );
-    refused(&text(5, "[5]"), "work with deadlines in [5, 6): 6 is not within the stated 5");
+    refused(&text(5, "[[5, 5]]"), "work with deadlines in [5, 6): 6 is not within the stated 5");
     for steps in
         ["[]", "[[0, 1]]", "[[1, 0]]", "[[1, 2], [1, 3]]", "[[1, 2], [2, 2]]", "[[31, 1]]", "[[2, 1]]"]
     {
@@ -178,6 +182,65 @@ fn arrival_curves() {
     };
     assert_eq!(check(&miss([0, 0, 0, 10])).unwrap().proved, Proved::Miss { task: 0, response_ns: 6 });
     refused(&miss([0, 0, 0, 9]), "they arrive more often than its law allows");
+}
+
+/// A stall of 3 just after b was chosen: a waits for 7 and for the 2 of the stall that are left at its release.
+#[test]
+fn stalls() {
+    let with = |text: String, length: u64, gap: u64| {
+        let overheads =
+            format!(r#""overheads": {{"reload": {{"length_ns": {length}, "gap_ns": {gap}}}}}, "tasks""#);
+        text.replacen(r#""tasks""#, &overheads, 1).replace(r#""d_ns": 9"#, r#""d_ns": 11"#)
+    };
+    let fp = |a: &str, b: &str| {
+        let levels = format!(r#"{{"fixed_priority": [{a}, {b}]}}"#);
+        with(text("np-fp", &levels), 3, 100)
+    };
+    let b = r#"{"busy_ns": 14, "response_ns": 14, "starts": [[0, 5, 14]]}"#;
+    let a = r#"{"busy_ns": 11, "response_ns": 11, "starts": [[0, 9, 11]]}"#;
+    assert_eq!(check(&fp(a, b)).unwrap().proved, Proved::Admitted);
+    refused(&fp(&a.replace("busy_ns\": 11", "busy_ns\": 10"), b), "task `a`, busy period: 11 is not within");
+    refused(
+        &fp(&a.replace("[0, 9", "[0, 8"), b),
+        "start of jobs released in [0, 11): 9 is not within the stated 8",
+    );
+    refused(
+        &fp(a, &b.replace("5, 14]", "5, 13]")),
+        "end of jobs released in [0, 14): 14 is not within the stated 13",
+    );
+
+    let edf = |ends: &str| {
+        with(text("np-edf", &format!(r#"{{"edf": {{"busy_ns": 14, "ends": {ends}}}}}"#)), 3, 100)
+    };
+    assert_eq!(check(&edf("[[11, 11]]")).unwrap().proved, Proved::Admitted);
+    refused(&edf("[[10, 10]]"), "work with deadlines in [10, 14): 11 is not within the stated 10");
+    let fifo = with(text("fifo", r#"{"fifo": {"sum_ns": 9}}"#), 3, 100);
+    refused(&fifo, "only for periods without jitter or stalls");
+    refused(&with(text("fifo", r#""overload""#), 4, 3), "a stall is longer than the gap to the next");
+    let overload = check(&with(text("fifo", r#""overload""#), 11, 15)).unwrap().proved;
+    assert_eq!(overload, Proved::Overload { demand: 21, time: 20 });
+
+    let miss = |stalls: &str| {
+        let claim = format!(
+            r#"{{"miss": {{"job": 1, "stalls": [{stalls}], "jobs": [
+            {{"task": 1, "arrival_ns": 0, "release_ns": 0, "executions_ns": [7]}},
+            {{"task": 0, "arrival_ns": 1, "release_ns": 1, "executions_ns": [2]}}]}}}}"#
+        );
+        with(text("np-edf", &claim), 3, 100).replace(r#""d_ns": 11"#, r#""d_ns": 10"#)
+    };
+    let at = |source: u64, at: u64, after: bool| {
+        format!(r#"{{"source": {source}, "at_ns": {at}, "after_choice": {after}}}"#)
+    };
+    assert_eq!(check(&miss(&at(2, 0, true))).unwrap().proved, Proved::Miss { task: 0, response_ns: 11 });
+    // If the stall comes first, a is there when the resource chooses.
+    refused(&miss(&at(2, 0, false)), "a response above the deadline: 11 is not within the stated 4");
+    refused(&miss(""), "11 is not within the stated 8");
+    refused(&miss(&at(0, 0, true)), "stall 0: its source does not stall so often");
+    refused(&miss(&at(3, 0, true)), "stall 0: it is of no source");
+    refused(
+        &miss(&[at(2, 0, true), at(2, 99, true)].join(", ")),
+        "stall 1: its source does not stall so often",
+    );
 }
 
 /// Jitter above the deadline or the period, times at the edge of what is read, counts that fit nothing.
@@ -203,11 +266,11 @@ fn strange_numbers() {
             FP.replace("60", "18446744073709551615")
                 .replace('8', "18446744073709551615")
                 .replace('9', "18446744073709551615"),
-            r#"{"edf": {"busy_ns": 18446744073709551615, "from_ns": [1, 18446744073709551614]}}"#.to_owned(),
-            r#"{"edf": {"busy_ns": 18446744073709551615, "from_ns": [18446744073709551615]}}"#.to_owned(),
+            r#"{"edf": {"busy_ns": 18446744073709551615, "ends": [[1, 1], [18446744073709551614, 9]]}}"#.to_owned(),
+            r#"{"edf": {"busy_ns": 18446744073709551615, "ends": [[18446744073709551615, 18446744073709551615]]}}"#.to_owned(),
             r#"{"fifo": {"busy_ns": 18446744073709551615, "tasks": [
-                {"response_ns": 18446744073709551615, "from_ns": [0, 18446744073709551614]},
-                {"response_ns": 0, "from_ns": [0]}]}}"#
+                {"response_ns": 18446744073709551615, "ends": [[0, 18446744073709551615], [18446744073709551614, 18446744073709551615]]},
+                {"response_ns": 0, "ends": [[0, 0]]}]}}"#
                 .to_owned(),
         ] {
             for j in [0, 1, LONGEST] {
@@ -246,10 +309,10 @@ fn work_is_bounded() {
     let tasks: Vec<String> = (0..20_000)
         .map(|k| format!(r#"{{"name": "t{k}", "segments_ns": [1], "t_ns": 90000, "d_ns": 90000}}"#))
         .collect();
-    let from: Vec<String> = (20_000..40_000).map(|k| k.to_string()).collect();
+    let from: Vec<String> = (20_000..40_000).map(|k| format!("[{k}, {k}]")).collect();
     let text = format!(
         r#"{{"schema_version": 1, "policy": "np-edf", "tasks": [{}],
-        "claim": {{"edf": {{"busy_ns": 90001, "from_ns": [{}]}}}}}}"#,
+        "claim": {{"edf": {{"busy_ns": 90001, "ends": [{}]}}}}}}"#,
         tasks.join(", "),
         from.join(", ")
     );

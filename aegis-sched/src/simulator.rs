@@ -1,6 +1,9 @@
 //! A discrete-event simulator of one partition: virtual time around the same [`step`] that drives the device.
 use crate::{State, step};
 use aegis_core::{Action, Decision, Event, JobId, Nanos, Outcome, TaskId, TaskSet, Why};
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::collections::binary_heap::PeekMut;
 
 /// When a job arrives and when it is released.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,7 +22,8 @@ pub trait Workload {
     /// How long a segment of a job takes.
     fn execution(&mut self, job: JobId, segment: u16) -> Nanos;
 
-    /// Of tasks whose next jobs are released at one instant, the one with the smallest turn is told first.
+    /// Of the tasks whose next jobs are released at one instant, the one with the smallest turn is told first; of equal
+    /// turns the first in the set.
     fn turn(&self, task: TaskId) -> usize {
         task.index()
     }
@@ -40,15 +44,21 @@ pub struct TaskOutcome {
 
 /// Runs `workload` to its end and returns what happened to each task. Every (now, event, decision) is shown to
 /// `observe` in order, which is what a trace records.
-pub fn simulate(
+pub fn simulate<W: Workload>(
     set: &TaskSet,
     queues: &[u32],
-    workload: &mut impl Workload,
+    workload: &mut W,
     mut observe: impl FnMut(Nanos, Event, Decision),
 ) -> Vec<TaskOutcome> {
     let n = set.tasks().len();
     let mut outcomes = vec![TaskOutcome::default(); n];
-    let mut upcoming: Vec<Option<Arrival>> = (0..n).map(|i| workload.next(TaskId::from(i))).collect();
+    // Of each task the next release and the arrival behind it, the earliest first; of one instant by their turns.
+    let next_of = |workload: &mut W, task: TaskId| {
+        let Arrival { arrival, release } = workload.next(task)?;
+        Some(Reverse((release, workload.turn(task), task, arrival)))
+    };
+    let mut upcoming: BinaryHeap<Reverse<(Nanos, usize, TaskId, Nanos)>> =
+        (0..n).filter_map(|i| next_of(workload, TaskId::from(i))).collect();
     let mut state = State::new(set, queues);
     let mut ends: Option<(Nanos, JobId)> = None;
     let mut tell = |state: &mut State, now, event| {
@@ -57,7 +67,7 @@ pub fn simulate(
         decision
     };
     loop {
-        let released = upcoming.iter().flatten().map(|a| a.release).min();
+        let released = upcoming.peek().map(|Reverse((release, ..))| *release);
         let Some(now) = released.into_iter().chain(ends.map(|(end, _)| end)).min() else {
             return outcomes;
         };
@@ -73,17 +83,19 @@ pub fn simulate(
                 _ => {}
             }
         }
-        while let Some(i) = (0..n)
-            .filter(|&i| upcoming[i].is_some_and(|next| next.release == now))
-            .min_by_key(|&i| workload.turn(TaskId::from(i)))
-            && let Some(Arrival { arrival, .. }) = upcoming[i]
+        while let Some(mut next) = upcoming.peek_mut()
+            && next.0.0 == now
         {
-            let outcome = &mut outcomes[i];
-            let job = JobId { task: TaskId::from(i), seq: outcome.jobs };
+            let Reverse((_, _, task, arrival)) = *next;
+            let outcome = &mut outcomes[task.index()];
+            let job = JobId { task, seq: outcome.jobs };
             let decision = tell(&mut state, now, Event::Release { job, arrival });
             outcome.jobs += 1;
             outcome.refused += u64::from(decision.action == Action::Refuse);
-            upcoming[i] = workload.next(job.task);
+            match next_of(workload, task) {
+                Some(later) => *next = later,
+                None => drop(PeekMut::pop(next)),
+            }
         }
         let decision = tell(&mut state, now, Event::Dispatch);
         if let Action::Start { job, segment } = decision.action {
