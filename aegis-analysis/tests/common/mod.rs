@@ -65,6 +65,7 @@ pub fn set_with(policy: Policy, overheads: Overheads, rows: &[Row]) -> TaskSet {
 }
 
 /// Tasks `a`, `b`, `c`, ... on an ideal platform.
+#[allow(dead_code, reason = "not every test file needs every form")]
 pub fn set(policy: Policy, rows: &[Row]) -> TaskSet {
     set_with(policy, Overheads::default(), rows)
 }
