@@ -21,6 +21,12 @@ pub trait Workload {
 
     /// How long a segment of a job takes.
     fn execution(&mut self, job: JobId, segment: u16) -> Nanos;
+
+    /// How long the partition stands still before a segment ends that starts at `now` and takes `execution`.
+    fn stalled(&mut self, now: Nanos, execution: Nanos) -> Nanos {
+        let _ = (now, execution);
+        Nanos::ZERO
+    }
 }
 
 /// What happened to the jobs of one task.
@@ -93,7 +99,8 @@ pub fn simulate(
         }
         let decision = tell(&mut state, now, Event::Dispatch);
         if let Action::Start { job, segment } = decision.action {
-            ends = Some((now + workload.execution(job, segment), job));
+            let execution = workload.execution(job, segment);
+            ends = Some((now + execution + workload.stalled(now, execution), job));
         }
     }
 }
