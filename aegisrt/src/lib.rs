@@ -6,6 +6,7 @@
 //! [`execute::execute`], [`Report::of`]. The crates behind it are re-exported.
 #![forbid(unsafe_code)]
 
+mod admission;
 mod arena;
 pub mod backends;
 pub mod cli;
@@ -23,7 +24,7 @@ pub mod profiles;
 mod report;
 mod runtime;
 mod spec;
-mod tasks_json;
+mod tasks_file;
 pub mod zoo;
 
 pub use aegis_backend as backend;
