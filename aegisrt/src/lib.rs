@@ -8,6 +8,7 @@
 
 mod admission;
 mod arena;
+mod assurance;
 pub mod backends;
 pub mod cli;
 mod command;
@@ -24,7 +25,8 @@ pub mod profiles;
 mod report;
 mod runtime;
 mod spec;
-mod tasks_file;
+mod svg;
+pub mod tasks_file;
 pub mod zoo;
 
 pub use aegis_backend as backend;

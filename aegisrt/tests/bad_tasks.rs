@@ -242,7 +242,7 @@ fn arrivals() {
         ("§{ \"horizon_ns\": 9, \"steps\": [[0, 1]] }", "step 0 starts at a window of 0 ns"),
         ("§{ \"horizon_ns\": 9, \"steps\": [[1, 1], [5, 1]] }", "step 1 does not grow"),
         ("§{ \"horizon_ns\": 9, \"steps\": [[1, 1], [10, 2]] }", "shorter than the window"),
-        ("{ \"horizon_ns\": 9, \"steps\": [[1§]] }", "2 elements"),
+        ("{ \"horizon_ns\": 9, \"steps\": [[1§]] }", "expected a list of 2 values, found 1"),
         ("{ \"horizon_ns\": 9 §}", "`steps` is missing"),
         ("§7", "expected an object, found integer `7`"),
         ("{ \"horizon_ns\": 9, \"steps\": [[1, §-1]] }", "found integer `-1`"),
@@ -340,7 +340,7 @@ fn chains() {
     chained("§{ \"name\": \"c\", \"edges\": [] }", &["chain `c`: it has no edges"]);
     chained("{ \"name\": \"c\", \"tasks\": [\"A\", §\"C\"] }", &["chain `c`: no task is named `C`"]);
     chained("{ \"name\": \"c\", \"edges\": [[\"A\", §\"C\"]] }", &["chain `c`: no task is named `C`"]);
-    chained("{ \"name\": \"c\", \"edges\": [[\"A\"§]] }", &["2 elements"]);
+    chained("{ \"name\": \"c\", \"edges\": [[\"A\"§]] }", &["expected a list of 2 values, found 1"]);
     chained(
         "§{ \"name\": \"c\", \"edges\": [[\"A\", \"B\"], [\"B\", \"A\"]] }",
         &["chain `c`: its edges form a cycle"],

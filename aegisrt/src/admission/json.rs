@@ -1,5 +1,6 @@
 //! The answer of admission for programs, in the shape that `schema/verdict.schema.json` documents.
 use super::{Admission, PartitionAnswer, load_ppm};
+use crate::assurance::Statement;
 use aegis_analysis::utilisation;
 use aegis_core::{Decided, SystemTask, TaskId, TaskVerdict, Term};
 use serde_json::{Value, json};
@@ -18,6 +19,7 @@ pub(crate) fn value(admission: &Admission) -> Value {
     }
     let reasons = answers.iter().flat_map(|answer| reasons(admission, answer));
     let would_fit = answers.iter().flat_map(|answer| answer.remedies.iter().map(|r| r.sentence(&answer.set)));
+    let statement = admission.statement.as_ref();
     json!({
         "schema_version": 1,
         "policy": policy.map(|policy| policy.name()),
@@ -25,6 +27,7 @@ pub(crate) fn value(admission: &Admission) -> Value {
         "tasks": tasks,
         "reasons": reasons.collect::<Vec<_>>(),
         "would_fit": would_fit.collect::<Vec<_>>(),
+        "confidence": statement.map_or(Value::Null, Statement::value),
         "partitions": answers.iter().map(|answer| partition(admission, answer)).collect::<Vec<_>>(),
     })
 }

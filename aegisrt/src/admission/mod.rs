@@ -6,6 +6,7 @@ pub(crate) use json::value;
 pub(crate) use text::{headline, of_partition, reasons, whole};
 
 use crate::Error;
+use crate::assurance::Statement;
 use aegis_analysis::remedy::{Remedy, remedies};
 use aegis_core::{PartitionId, System, Task, TaskSet, Verdict};
 
@@ -16,6 +17,8 @@ pub(crate) struct Admission {
     pub system: System,
     /// One answer for each partition that has tasks, in their order.
     pub partitions: Vec<PartitionAnswer>,
+    /// What measured WCETs leave of the proof; nothing for tasks without models.
+    pub statement: Option<Statement>,
 }
 
 /// The answer for the tasks of one partition.
@@ -32,11 +35,11 @@ pub(crate) struct PartitionAnswer {
 }
 
 impl Admission {
-    /// Analyses every partition of `system`.
+    /// Analyses every partition of `system`; `statement` is passed on.
     ///
     /// # Errors
     /// [`Error::Defect`] if a checked system holds a task set that is none.
-    pub fn of(system: System) -> Result<Self, Error> {
+    pub fn of(system: System, statement: Option<Statement>) -> Result<Self, Error> {
         let mut partitions = Vec::new();
         for p in 0..system.partitions().len() {
             let partition = PartitionId::from(p);
@@ -46,7 +49,15 @@ impl Admission {
             let remedies = remedies(&set, &verdict);
             partitions.push(PartitionAnswer { partition, set, verdict, remedies });
         }
-        Ok(Self { system, partitions })
+        Ok(Self { system, partitions, statement })
+    }
+
+    /// The answer for the partition of that name, or for the first.
+    pub fn partition(&self, name: Option<&str>) -> Option<&PartitionAnswer> {
+        let named = |answer: &&PartitionAnswer| {
+            name.is_none_or(|name| self.system.partitions()[answer.partition.index()].name == name)
+        };
+        self.partitions.iter().find(named)
     }
 
     /// Whether everything that was asked for holds.

@@ -19,6 +19,9 @@ pub(crate) fn whole(admission: &Admission) -> String {
             parts.push(format!("\n{}\n{body}", heading(admission, answer)));
         }
     }
+    if let Some(statement) = &admission.statement {
+        parts.push(format!("  {}", statement.sentence()));
+    }
     parts.join("\n")
 }
 

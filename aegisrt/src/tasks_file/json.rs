@@ -191,7 +191,8 @@ enum RawTrigger {
 
 pub(super) fn parse(text: &str, policy: Option<Policy>) -> Result<System, Misplaced> {
     let file: RawFile<'_> = part(text, text)?;
-    let partitions = partitions(text, &file, policy)?;
+    let (partitions, overheads): (Vec<Partition>, Vec<_>) =
+        partitions(text, &file, policy)?.into_iter().unzip();
     let by_name = |name: &str| partitions.iter().position(|partition| partition.name == name);
     let mut tasks = Vec::with_capacity(file.tasks.len());
     for json in &file.tasks {
@@ -217,7 +218,7 @@ pub(super) fn parse(text: &str, policy: Option<Policy>) -> Result<System, Mispla
             }),
             _ => blamed(&error, names.iter().map(String::as_str))
                 .and_then(|i| file.tasks.get(i).copied())
-                .or_else(|| overheads_of(&file, stalled(&error, &partitions)?)),
+                .or_else(|| overheads[stalled(&error, &partitions)?]),
         };
         (json.map_or(0..0, |json| place(text, json.get())), error.to_string())
     })
@@ -232,13 +233,15 @@ fn last_of<'a, 'n>(
     jsons.iter().zip(names).rev().find(|(_, given)| *given == name).map(|(json, _)| *json)
 }
 
-/// Where the overheads of a partition are stated.
-fn overheads_of<'a>(file: &RawFile<'a>, partition: usize) -> Option<&'a RawValue> {
-    file.partitions.as_ref().and_then(|jsons| jsons.get(partition).copied()).or(file.overheads)
-}
+/// A partition and where its overheads are stated.
+type Stated<'a> = (Partition, Option<&'a RawValue>);
 
 /// The partitions, or the one that a file without any describes at its top.
-fn partitions(text: &str, file: &RawFile<'_>, policy: Option<Policy>) -> Result<Vec<Partition>, Misplaced> {
+fn partitions<'a>(
+    text: &str,
+    file: &RawFile<'a>,
+    policy: Option<Policy>,
+) -> Result<Vec<Stated<'a>>, Misplaced> {
     let overheads = |json: Option<&RawValue>, otherwise: Overheads| {
         json.map_or(Ok(otherwise), |json| part::<RawOverheads>(text, json.get()).map(Overheads::from))
     };
@@ -249,7 +252,8 @@ fn partitions(text: &str, file: &RawFile<'_>, policy: Option<Policy>) -> Result<
             return Err((end(text), "`policy` is missing; add it, for the file or for each partition".to_owned()));
         };
         let name = "device".to_owned();
-        return Ok(vec![Partition { name, policy, overheads: common, interference_permille: 1000 }]);
+        let only = Partition { name, policy, overheads: common, interference_permille: 1000 };
+        return Ok(vec![(only, file.overheads)]);
     };
     let mut partitions = Vec::with_capacity(jsons.len());
     for json in jsons {
@@ -261,12 +265,13 @@ fn partitions(text: &str, file: &RawFile<'_>, policy: Option<Policy>) -> Result<
         if raw.name.is_empty() {
             return Err((place(text, json.get()), "a partition has an empty name; give it one".to_owned()));
         }
-        partitions.push(Partition {
+        let partition = Partition {
             name: raw.name,
             policy,
             overheads: overheads(raw.overheads, common)?,
             interference_permille: raw.interference_permille.unwrap_or(1000),
-        });
+        };
+        partitions.push((partition, raw.overheads.or(file.overheads)));
     }
     if partitions.is_empty() {
         return Err((0..0, "`partitions` is empty; state at least one, or leave it out".to_owned()));
