@@ -173,8 +173,7 @@ mod tests {
         Claim { exceedance: parts(exceedance), doubt: parts(doubt), samples, rank }
     }
 
-    /// By hand: 60 fps is 216 001 frames in an hour (a half-open window may hold one more than 216 000 · 16.666 667 ms
-    /// have room for), a hundredth of them; 10 Hz is 36 000, a thousandth.
+    /// By hand: a frame every 16.666 666 ms is 216 001 in an hour, a hundredth of them; 10 Hz is 36 000, a thousandth.
     #[test]
     fn two_cameras() {
         let set = set(vec![Nanos(16_666_666).into(), Nanos(100_000_000).into()]);

@@ -1,40 +1,55 @@
 //! The drawn demand against its definition, counted job by job, and against the verdict of the demand test.
 use aegis_analysis::demand_curve::{MOST_STEPS, Step, curve};
 use aegis_analysis::edf::demand_test;
-use aegis_core::{Nanos, Overheads, Policy, Rng, TaskDraft, TaskSet};
+use aegis_core::{ArrivalCurve, ArrivalLaw, Nanos, Overheads, Policy, Rng, TaskDraft, TaskSet};
 
 fn random_set(rng: &mut Rng) -> TaskSet {
-    let n = rng.between(1, 4);
-    let drafts = (0..n).map(|i| {
-        let period = rng.between(3, 20);
-        let segments = (0..rng.between(1, 2)).map(|_| Nanos(rng.between(1, 4))).collect();
-        TaskDraft {
-            name: format!("t{i}"),
-            segments,
-            arrival: Nanos(period).into(),
-            deadline: Some(Nanos(rng.between(2, 30))),
-            jitter: Nanos(if rng.one_in(2) { rng.between(0, 8) } else { 0 }),
-            priority: None,
-        }
-    });
     let overheads = Overheads {
         release: Nanos(rng.between(0, 1)),
         dispatch: Nanos(rng.between(0, 1)),
         ..Overheads::default()
     };
-    TaskSet::new(Policy::Edf, overheads, drafts.collect()).unwrap()
+    let n = rng.between(1, 4);
+    let drafts: Vec<TaskDraft> = (0..n)
+        .map(|i| TaskDraft {
+            name: format!("t{i}"),
+            segments: (0..rng.between(1, 2)).map(|_| Nanos(rng.between(1, 4))).collect(),
+            arrival: arrival(rng),
+            deadline: Some(Nanos(rng.between(2, 30))),
+            jitter: Nanos(if rng.one_in(2) { rng.between(0, 8) } else { 0 }),
+            priority: None,
+        })
+        .collect();
+    TaskSet::new(Policy::Edf, overheads, drafts).unwrap()
 }
 
-/// The demand of a window that begins at 0, by listing jobs: each as late before 0 as its jitter lets it, then dense.
+fn arrival(rng: &mut Rng) -> ArrivalLaw {
+    if !rng.one_in(3) {
+        return Nanos(rng.between(3, 20)).into();
+    }
+    let (mut window, mut count, mut steps) = (1, 0, Vec::new());
+    for _ in 0..rng.between(1, 3) {
+        count += rng.between(1, 2);
+        steps.push((Nanos(window), count));
+        window += rng.between(1, 9);
+    }
+    ArrivalCurve::new(Nanos(window + rng.between(5, 20)), steps).unwrap().into()
+}
+
+/// The demand of a window that begins at 0, by listing jobs: each arrives as early as the law lets it after the first,
+/// which arrived as long before 0 as its jitter lets it.
 fn listed_demand(set: &TaskSet, window: u64) -> u64 {
     let mut demand = 0;
     for task in set.tasks() {
-        let jitter = (task.jitter + set.overheads().release).0 as i64;
+        let first = i64::try_from((task.jitter + set.overheads().release).0).unwrap();
+        let last = i64::try_from(window).unwrap() - i64::try_from(task.deadline.0).unwrap();
         let each: u64 = task.segments.iter().map(|c| (*c + set.overheads().dispatch).0).sum();
-        let mut arrival = -jitter;
-        while arrival + task.deadline.0 as i64 <= window as i64 {
-            demand += each;
-            arrival += task.arrival.period().unwrap().0 as i64;
+        let mut arrived = 0;
+        for at in -first..=last {
+            // As many as the law allows from the first arrival to this moment, both included.
+            let allowed = task.arrival.arrivals_within(u64::try_from(at + first).unwrap() + 1);
+            demand += (allowed - arrived) * each;
+            arrived = allowed;
         }
     }
     demand
@@ -44,9 +59,9 @@ fn listed_demand(set: &TaskSet, window: u64) -> u64 {
 /// overtaking, where it is as simple as that.
 fn listed_blocking(set: &TaskSet, window: u64) -> u64 {
     let rest = |task: &aegis_core::Task| {
-        let jitter = (task.jitter + set.overheads().release).0 as i64;
+        let jitter = task.jitter + set.overheads().release;
         let longest = task.segments.iter().map(|c| (*c + set.overheads().dispatch).0).max().unwrap();
-        let outside = (-jitter + task.deadline.0 as i64) > window as i64;
+        let outside = task.deadline > Nanos(window) + jitter;
         if outside { longest - 1 } else { 0 }
     };
     set.tasks().iter().map(rest).max().unwrap()
@@ -70,7 +85,7 @@ fn every_window_holds_what_is_listed() {
         let overtaking = set
             .tasks()
             .iter()
-            .any(|task| task.jitter + set.overheads().release > task.arrival.period().unwrap());
+            .any(|task| task.arrival.arrivals_within((task.jitter + set.overheads().release).0) > 1);
         for window in 0..=until {
             let step = at(&steps, window);
             assert_eq!(step.demand.0, listed_demand(&set, window), "round {round}, window {window}: {set:?}");

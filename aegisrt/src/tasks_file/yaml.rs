@@ -33,8 +33,8 @@ pub(super) fn read(text: &str) -> Result<Node, Misplaced> {
     let mut document = None;
     loop {
         match reader.next()? {
-            (Event::StreamEnd, place) => {
-                return document.ok_or_else(|| (place, "the file is empty; state a task set".to_owned()));
+            (Event::StreamEnd, _) => {
+                return document.ok_or_else(|| (0..0, "the file is empty; state a task set".to_owned()));
             }
             (Event::DocumentStart(_), place) if document.is_some() => {
                 return Err((place, "the file holds a second document; keep one".to_owned()));
