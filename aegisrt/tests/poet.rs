@@ -155,7 +155,7 @@ fn mistakes_in_a_task() {
         task(&format!("- {{id: 2, {FINE}, arrival curve: {curve}}}"), &[says]);
     }
     task("- §{id: 2, worst-case execution time: 0, deadline: 9, priority: 1, period: 9}", &["WCET is 0"]);
-    task("- {id: 2, worst-case execution time:§ , deadline: 9}", &["expected a whole number, found nothing"]);
+    task("- {id: 2, worst-case execution time§: , deadline: 9}", &["expected a whole number, found nothing"]);
     task(
         "- §{id: 2, worst-case execution time: 1, deadline: 9, period: 9}",
         &["task `tsk02` states no `priority`, which FP needs; add it"],
