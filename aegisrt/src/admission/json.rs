@@ -2,7 +2,7 @@
 use super::{Admission, PartitionAnswer, load_ppm};
 use crate::assurance::Statement;
 use aegis_analysis::utilisation;
-use aegis_core::{Decided, SystemTask, TaskId, TaskVerdict, Term};
+use aegis_core::{SystemTask, TaskId, TaskVerdict, Term};
 use serde_json::{Value, json};
 
 /// The whole answer. The terms of a task add up to its `wcrt_ns`.
@@ -42,17 +42,10 @@ fn partition(admission: &Admission, answer: &PartitionAnswer) -> Value {
         "name": stated.name,
         "policy": answer.verdict.policy.name(),
         "admitted": answer.verdict.admitted(),
-        "decided_by": decided(answer.verdict.decided_by),
+        "decided_by": answer.verdict.decided_by.name(),
         "utilisation_ppm": utilisation::parts_per_million(&answer.set),
         "interference_permille": stated.interference_permille,
     })
-}
-
-const fn decided(by: Decided) -> &'static str {
-    match by {
-        Decided::ResponseTimes => "response_times",
-        Decided::Utilisation => "utilisation",
-    }
 }
 
 fn task(admission: &Admission, answer: &PartitionAnswer, stated: &SystemTask, verdict: &TaskVerdict) -> Value {

@@ -3,7 +3,7 @@ use super::{Admission, PartitionAnswer};
 use crate::output::table;
 use aegis_analysis::remedy::Remedy;
 use aegis_analysis::utilisation;
-use aegis_core::{Bound, Decided, Nanos, Task, TaskSet, TaskVerdict, Term, TermKind, Verdict};
+use aegis_core::{Bound, Nanos, Task, TaskSet, TaskVerdict, Term, TermKind, Verdict};
 use std::fmt::Write;
 
 /// The whole answer: one part for each partition, with a heading where there are several.
@@ -114,10 +114,7 @@ fn meaning(verdict: &Verdict) -> &'static str {
 
 /// Which test decided, and how much of the time is asked for.
 fn decided(set: &TaskSet, verdict: &Verdict) -> String {
-    let by = match verdict.decided_by {
-        Decided::ResponseTimes => "the exact worst-case response time of every task",
-        Decided::Utilisation => "the sum of the loads, which is above all of the time",
-    };
+    let by = verdict.decided_by;
     format!("  decided by {by}; load {}", percent(utilisation::parts_per_million(set)))
 }
 

@@ -27,8 +27,7 @@ fn horizon(set: &TaskSet, verdict: &Verdict) -> (Nanos, Option<Nanos>) {
 pub(crate) fn picture(set: &TaskSet, verdict: &Verdict, name: &str) -> String {
     let (until, busy) = horizon(set, verdict);
     let steps = curve(set, until);
-    let violation = steps.iter().copied().find(Step::too_much);
-    draw(set, &steps, until, busy, violation, name)
+    draw(set, &steps, until, busy, name)
 }
 
 fn draw(
@@ -36,16 +35,17 @@ fn draw(
     steps: &[Step],
     until: Nanos,
     busy: Option<Nanos>,
-    violation: Option<Step>,
     name: &str,
 ) -> String {
+    let violations: Vec<&Step> = steps.iter().filter(|step| step.too_much()).collect();
+    let first = violations.first().copied();
     let most = steps.iter().map(Step::needed).max().unwrap_or_default().max(until);
     let across = Axis { from: Nanos::ZERO, until, first: Px::of(LEFT), last: Px::of(RIGHT) };
     let up = Axis { from: Nanos::ZERO, until: most, first: Px::of(BOTTOM), last: Px::of(TOP) };
     let title = format!("Demand against time: {name}");
-    let mut out = Drawing::new(Px::of(WIDTH), Px::of(HEIGHT), &title, &about(set, violation));
+    let mut out = Drawing::new(Px::of(WIDTH), Px::of(HEIGHT), &title, &about(set, first));
     out.text("", "start", (Px::of(LEFT), Px::of(28)), &title);
-    out.text("", "start", (Px::of(LEFT), Px::of(50)), &about(set, violation));
+    out.text("", "start", (Px::of(LEFT), Px::of(50)), &about(set, first));
 
     if let Some(busy) = busy {
         let (from, to) = (across.at(Nanos::ZERO), across.at(busy));
@@ -77,9 +77,12 @@ fn draw(
         out.line(class, (Px::of(LEFT + 12), y), (Px::of(LEFT + 42), y));
         out.text("", "start", (Px::of(LEFT + 50), y + Px::of(4)), text);
     }
-    if let Some(step) = violation {
+    for step in &violations {
         let x = across.at(step.at);
         out.line("bad", (x, up.at(step.at)), (x, up.at(step.needed())));
+    }
+    if let Some(step) = first {
+        let x = across.at(step.at);
         let text = format!("{} in {}", step.needed(), step.at);
         out.text("bad-text", "end", (x + Px::of(-6), up.at(step.needed()) + Px::of(4)), &text);
     }
@@ -87,7 +90,7 @@ fn draw(
 }
 
 /// What the picture says, in a sentence.
-fn about(set: &TaskSet, violation: Option<Step>) -> String {
+fn about(set: &TaskSet, violation: Option<&Step>) -> String {
     let Some(step) = violation else {
         return "demand and blocking stay within the time of every window that is drawn".to_owned();
     };

@@ -85,7 +85,7 @@ text{font:13px system-ui,sans-serif;fill:var(--ink)}
 .paper{fill:var(--paper)}.axis{stroke:var(--ink);fill:none}.grid{stroke:var(--faint);fill:none}
 .time{stroke:var(--grey);stroke-dasharray:6 4;fill:none}.busy{fill:var(--faint);opacity:.35}
 .demand{stroke:var(--blue);stroke-width:2;fill:none}.needed{stroke:var(--amber);stroke-width:2;fill:none}
-.bad{stroke:var(--red);stroke-width:2;fill:none}.bad-text{fill:var(--red)}
+.bad{stroke:var(--red);stroke-width:4;fill:none}.bad-text{fill:var(--red)}
 .job{fill:var(--grey)}.analysed{fill:var(--blue)}.blocker{fill:var(--amber)}.late{fill:var(--red)}
 .release,.arrival,.deadline{stroke:var(--ink);fill:none}.arrival{stroke-dasharray:2 2}
 .missed{stroke:var(--red);stroke-width:2;fill:none}";
