@@ -20,7 +20,9 @@
 
 mod blocking;
 mod busy_period;
+pub mod confidence;
 mod demand;
+pub mod demand_curve;
 mod derivation;
 pub mod edf;
 pub mod fifo;
