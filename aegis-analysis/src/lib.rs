@@ -28,6 +28,7 @@ pub mod edf;
 pub mod fifo;
 pub mod fixed_priority;
 pub mod incremental;
+pub mod jobs;
 mod load;
 pub mod quick;
 pub mod remedy;
