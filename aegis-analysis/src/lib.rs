@@ -20,7 +20,10 @@
 
 mod blocking;
 mod busy_period;
+pub mod certify;
 pub mod confidence;
+pub mod conflict;
+pub mod critical;
 mod demand;
 pub mod demand_curve;
 mod derivation;
@@ -36,6 +39,9 @@ mod stalls;
 pub mod utilisation;
 
 pub use busy_period::NoBound;
+pub use certify::certify;
+pub use conflict::smallest_conflict;
+pub use critical::critical_instant;
 pub use incremental::{Accepted, Admission, Refusal};
 pub use quick::QuickVerdict;
 pub use remedy::{Remedy, remedies};
