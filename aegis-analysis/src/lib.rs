@@ -1,18 +1,21 @@
 //! Admission: which test decides, and the answer with its derivation.
 //!
 //! One file a theorem: [`fixed_priority`], [`edf`] (with its demand test), [`fifo`], [`utilisation`]. All are exact for
-//! sporadic tasks with release jitter and non-preemptive segments, hold for every phase of the arrivals and every
-//! execution time up to the WCET, and use whole nanoseconds only. Responses and deadlines count from arrival.
+//! sporadic tasks and arrival curves with release jitter and non-preemptive segments, hold for every phase of the
+//! arrivals and every execution time up to the WCET, and use whole nanoseconds only. Responses and deadlines count from
+//! arrival.
 //!
-//! Exact with two exceptions, both on the safe side. Where jitter exceeds the period, so that releases of one task
-//! overtake each other, fixed priorities and segments give bounds that may not be attained. And where ΣC/T of a task and
+//! Exact with three exceptions, all on the safe side. An arrival curve that is not subadditive allows arrivals that cannot
+//! all happen. Where releases of one task overtake each other (jitter above the period, or a burst with jitter), segments,
+//! and curves under fixed priorities and FIFO, give bounds that may not be attained. And where ΣC/T of a task and
 //! of what is served before it is exactly 1, with blocking or jitter, a busy period never ends; the answer is then "no
 //! bound", although responses may be bounded.
 //!
 //! [`quick`] decides without bounds, in microseconds; [`admit`] takes its verdict from there.
 //!
-//! Overheads enter as named in [`aegis_core::Overheads`]: the release overhead is jitter of every task, dispatch and
-//! completion are part of every segment, also where it blocks others.
+//! Overheads enter as named in [`aegis_core::Overheads`]: the release overhead is jitter of every task; dispatch, launch
+//! and completion are part of every segment and copies of every first one, also where it blocks others; recoveries, clock
+//! changes and reloads are stalls, which go before everything and pause what runs.
 #![forbid(unsafe_code)]
 
 mod blocking;
@@ -26,6 +29,7 @@ pub mod incremental;
 mod load;
 pub mod quick;
 pub mod remedy;
+mod stalls;
 pub mod utilisation;
 
 pub use busy_period::NoBound;
@@ -55,7 +59,7 @@ pub fn admit(set: &TaskSet) -> Verdict {
     let gave_up = |rejection: &Rejection| matches!(rejection, Rejection::Undecided { .. });
     match quick.witness() {
         None => rejections.retain(|rejection| !gave_up(rejection)),
-        Some(witness) if rejections.iter().all(gave_up) => rejections = vec![witness],
+        Some(witness) if rejections.iter().all(gave_up) && !gave_up(&witness) => rejections = vec![witness],
         Some(_) => {}
     }
     let answers = set.tasks().iter().zip(bounds).enumerate();

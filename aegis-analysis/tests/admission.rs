@@ -106,6 +106,7 @@ fn random(rng: &mut Rng, n: u64) -> Vec<Row> {
             d: rng.between(t / 3, 2 * t),
             j: if rng.one_in(2) { rng.between(0, t + t / 2) } else { 0 },
             priority: Some(u32::try_from(rng.between(0, i)).unwrap()),
+            curve: None,
         }
     });
     rows.collect()
