@@ -68,7 +68,7 @@ pub fn admit(set: &TaskSet) -> Verdict {
     let gave_up = |rejection: &Rejection| matches!(rejection, Rejection::Undecided { .. });
     match quick.witness() {
         None => rejections.retain(|rejection| !gave_up(rejection)),
-        Some(witness) if rejections.iter().all(gave_up) => rejections = vec![witness],
+        Some(witness) if rejections.iter().all(gave_up) && !gave_up(&witness) => rejections = vec![witness],
         Some(_) => {}
     }
     let answers = set.tasks().iter().zip(bounds).enumerate();
