@@ -183,6 +183,7 @@ pub(crate) struct AdmitArgs {
     #[command(flatten)]
     pub tasks: TasksArgs,
 <<<<<<< HEAD
+<<<<<<< HEAD
     /// Which partition the pictures show [default: the first]
     #[arg(long, value_name = "NAME")]
     pub partition: Option<String>,
@@ -200,6 +201,25 @@ pub(crate) struct VerifyCertificateArgs {
     /// The certificate
     pub certificate: PathBuf,
 >>>>>>> h-d
+=======
+    #[command(flatten)]
+    pub jobs: JobsArgs,
+}
+
+/// A job set instead of tasks.
+#[derive(Debug, Args)]
+pub(crate) struct JobsArgs {
+    /// Jobs instead of tasks: CSV in the shape of SAG, `task, job, release min, max, cost min, max, deadline, priority`,
+    /// times in ns. Says when each job ends at the earliest and at the latest, over every schedule
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["system", "tasks", "policy"])]
+    pub jobs: Option<PathBuf>,
+    /// Which job waits for which: CSV `from task, job, to task, job[, delay min, max]`
+    #[arg(long, value_name = "FILE", requires = "jobs")]
+    pub prec: Option<PathBuf>,
+    /// Also writes the completion times, as CSV in the shape of SAG
+    #[arg(long, value_name = "FILE", requires = "jobs")]
+    pub completions: Option<PathBuf>,
+>>>>>>> h-c
 }
 
 #[derive(Debug, Args)]

@@ -1,7 +1,11 @@
 //! `aegis admit`: the verdict with its bounds and terms, or the witnesses and what would fit.
+<<<<<<< HEAD
 use super::{NOT_ADMITTED, profile};
 use crate::admission::{self, Admission};
 use crate::assurance::{self, Statement};
+=======
+use super::{NOT_ADMITTED, admit_jobs, profile};
+>>>>>>> h-c
 use crate::backends::Backends;
 use crate::cli::{AdmitArgs, TasksArgs};
 <<<<<<< HEAD
@@ -60,6 +64,9 @@ use std::fmt::Write;
 use std::path::Path;
 
 pub(crate) fn run(args: &AdmitArgs, output: &Output) -> Result<u8, Error> {
+    if let Some(jobs) = &args.jobs.jobs {
+        return admit_jobs::run(jobs, &args.jobs, output);
+    }
     let (set, _) = task_set(&args.tasks, output)?;
     let verdict = admit(&set);
     let remedies = remedies(&set, &verdict);
