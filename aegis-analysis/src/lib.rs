@@ -20,12 +20,15 @@
 
 mod blocking;
 mod busy_period;
+pub mod confidence;
 mod demand;
+pub mod demand_curve;
 mod derivation;
 pub mod edf;
 pub mod fifo;
 pub mod fixed_priority;
 pub mod incremental;
+pub mod jobs;
 mod load;
 pub mod quick;
 pub mod remedy;
