@@ -182,28 +182,23 @@ pub(crate) struct TasksArgs {
 pub(crate) struct AdmitArgs {
     #[command(flatten)]
     pub tasks: TasksArgs,
-<<<<<<< HEAD
-<<<<<<< HEAD
-    /// Which partition the pictures show [default: the first]
+    /// Which partition the pictures and the certificate are of [default: the first]
     #[arg(long, value_name = "NAME")]
     pub partition: Option<String>,
     /// Draws demand against time: what EDF must serve in every window, and where that is too much
     #[arg(long, value_name = "FILE")]
     pub svg_demand: Option<PathBuf>,
-=======
     /// Writes the proof of the answer, for `aegis verify-certificate`
     #[arg(long, value_name = "OUT")]
     pub certificate: Option<PathBuf>,
+    #[command(flatten)]
+    pub jobs: JobsArgs,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct VerifyCertificateArgs {
     /// The certificate
     pub certificate: PathBuf,
->>>>>>> h-d
-=======
-    #[command(flatten)]
-    pub jobs: JobsArgs,
 }
 
 /// A job set instead of tasks.
@@ -219,7 +214,6 @@ pub(crate) struct JobsArgs {
     /// Also writes the completion times, as CSV in the shape of SAG
     #[arg(long, value_name = "FILE", requires = "jobs")]
     pub completions: Option<PathBuf>,
->>>>>>> h-c
 }
 
 #[derive(Debug, Args)]

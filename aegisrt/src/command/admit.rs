@@ -1,29 +1,28 @@
 //! `aegis admit`: the verdict with its bounds and terms, or the witnesses and what would fit.
-<<<<<<< HEAD
-use super::{NOT_ADMITTED, profile};
+use super::{NOT_ADMITTED, admit_jobs, profile};
 use crate::admission::{self, Admission};
 use crate::assurance::{self, Statement};
-=======
-use super::{NOT_ADMITTED, admit_jobs, profile};
->>>>>>> h-c
 use crate::backends::Backends;
 use crate::cli::{AdmitArgs, TasksArgs};
-<<<<<<< HEAD
 use crate::output::Output;
 use crate::{Error, SystemFile, runtime, svg, tasks_file};
-use aegis_core::{PartitionId, System, TaskSet};
+use aegis_analysis::certify;
+use aegis_core::{PartitionId, System, TaskSet, Verdict};
 use std::path::Path;
 
 pub(crate) fn run(args: &AdmitArgs, output: &Output) -> Result<u8, Error> {
+    if let Some(jobs) = &args.jobs.jobs {
+        return admit_jobs::run(jobs, &args.jobs, output);
+    }
     let Asked { system, statement, .. } = asked(&args.tasks, output)?;
     let admission = Admission::of(system, statement)?;
-    draw(args, &admission)?;
+    write_what_is_asked(args, &admission, output)?;
     output.answer(|| admission::whole(&admission), || admission::value(&admission));
     Ok(if admission.admitted() { 0 } else { NOT_ADMITTED })
 }
 
-/// Writes the pictures that the arguments ask for.
-fn draw(args: &AdmitArgs, admission: &Admission) -> Result<(), Error> {
+/// Writes the pictures and the proof that the arguments ask for.
+fn write_what_is_asked(args: &AdmitArgs, admission: &Admission, output: &Output) -> Result<(), Error> {
     let answer = admission.partition(args.partition.as_deref()).ok_or_else(|| {
         let names = admission.partitions.iter().map(|a| &*admission.system.partitions()[a.partition.index()].name);
         let names: Vec<&str> = names.collect();
@@ -37,7 +36,24 @@ fn draw(args: &AdmitArgs, admission: &Admission) -> Result<(), Error> {
     if let Some(path) = &args.svg_demand {
         write(path, &svg::demand::picture(&answer.set, &answer.verdict, name))?;
     }
+    if let Some(path) = &args.certificate {
+        write_certificate(path, &answer.set, &answer.verdict, output)?;
+    }
     Ok(())
+}
+
+/// Writes the proof of `verdict`, after the checker has accepted it. A rejection may have none: that is a note.
+fn write_certificate(path: &Path, set: &TaskSet, verdict: &Verdict, output: &Output) -> Result<(), Error> {
+    let certificate = match certify(set, verdict) {
+        Err(why) if !verdict.admitted() => {
+            output.note(format!("no certificate is written: {why}"));
+            return Ok(());
+        }
+        certificate => certificate?.to_string(),
+    };
+    aegis_certificate::check(&certificate)
+        .map_err(|why| Error::Defect(format!("the certificate of this answer does not check: {why}")))?;
+    write(path, &certificate)
 }
 
 fn write(path: &Path, text: &str) -> Result<(), Error> {
@@ -54,46 +70,6 @@ struct Asked {
 }
 
 fn asked(args: &TasksArgs, output: &Output) -> Result<Asked, Error> {
-=======
-use crate::output::{Output, table};
-use crate::{Error, SystemFile, runtime, tasks_json};
-use aegis_analysis::remedy::{Remedy, remedies};
-use aegis_analysis::{admit, certify};
-use aegis_core::{TaskSet, TermKind, Verdict};
-use std::fmt::Write;
-use std::path::Path;
-
-pub(crate) fn run(args: &AdmitArgs, output: &Output) -> Result<u8, Error> {
-    if let Some(jobs) = &args.jobs.jobs {
-        return admit_jobs::run(jobs, &args.jobs, output);
-    }
-    let (set, _) = task_set(&args.tasks, output)?;
-    let verdict = admit(&set);
-    let remedies = remedies(&set, &verdict);
-    if let Some(path) = &args.certificate {
-        write_certificate(path, &set, &verdict, output)?;
-    }
-    output.answer(|| text(&set, &verdict, &remedies), || tasks_json::verdict(&set, &verdict, &remedies));
-    Ok(if verdict.admitted() { 0 } else { NOT_ADMITTED })
-}
-
-/// Writes the proof of `verdict`, after the checker has accepted it. A rejection may have none: that is a note.
-fn write_certificate(path: &Path, set: &TaskSet, verdict: &Verdict, output: &Output) -> Result<(), Error> {
-    let certificate = match certify(set, verdict) {
-        Err(why) if !verdict.admitted() => {
-            output.note(format!("no certificate is written: {why}"));
-            return Ok(());
-        }
-        certificate => certificate?.to_string(),
-    };
-    aegis_certificate::check(&certificate)
-        .map_err(|why| Error::Defect(format!("the certificate of this answer does not check: {why}")))?;
-    std::fs::write(path, certificate).map_err(|source| Error::Write { path: path.to_owned(), source })
-}
-
-/// The tasks that the arguments name, with their WCETs, and the system file if they come from one.
-pub(crate) fn task_set(args: &TasksArgs, output: &Output) -> Result<(TaskSet, Option<SystemFile>), Error> {
->>>>>>> h-d
     let policy = args.policy.map(Into::into);
     if let Some(path) = &args.tasks {
         return Ok(Asked { system: tasks_file::open(path, policy)?, file: None, statement: None });
