@@ -21,14 +21,17 @@
 mod blocking;
 mod busy_period;
 pub mod certify;
+pub mod confidence;
 pub mod conflict;
 pub mod critical;
 mod demand;
+pub mod demand_curve;
 mod derivation;
 pub mod edf;
 pub mod fifo;
 pub mod fixed_priority;
 pub mod incremental;
+pub mod jobs;
 mod load;
 pub mod quick;
 pub mod remedy;
@@ -65,7 +68,7 @@ pub fn admit(set: &TaskSet) -> Verdict {
     let gave_up = |rejection: &Rejection| matches!(rejection, Rejection::Undecided { .. });
     match quick.witness() {
         None => rejections.retain(|rejection| !gave_up(rejection)),
-        Some(witness) if rejections.iter().all(gave_up) => rejections = vec![witness],
+        Some(witness) if rejections.iter().all(gave_up) && !gave_up(&witness) => rejections = vec![witness],
         Some(_) => {}
     }
     let answers = set.tasks().iter().zip(bounds).enumerate();

@@ -22,6 +22,12 @@ pub trait Workload {
     /// How long a segment of a job takes.
     fn execution(&mut self, job: JobId, segment: u16) -> Nanos;
 
+    /// How long the partition stands still before a segment ends that starts at `now` and takes `execution`.
+    fn stalled(&mut self, now: Nanos, execution: Nanos) -> Nanos {
+        let _ = (now, execution);
+        Nanos::ZERO
+    }
+
     /// Of the tasks whose next jobs are released at one instant, the one with the smallest turn is told first; of equal
     /// turns the first in the set.
     fn turn(&self, task: TaskId) -> usize {
@@ -99,7 +105,8 @@ pub fn simulate<W: Workload>(
         }
         let decision = tell(&mut state, now, Event::Dispatch);
         if let Action::Start { job, segment } = decision.action {
-            ends = Some((now + workload.execution(job, segment), job));
+            let execution = workload.execution(job, segment);
+            ends = Some((now + execution + workload.stalled(now, execution), job));
         }
     }
 }

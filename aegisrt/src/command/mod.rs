@@ -1,5 +1,6 @@
 //! The commands, one file each. Every command returns its exit code, or the error that has one.
 pub(crate) mod admit;
+pub(crate) mod admit_jobs;
 pub(crate) mod check;
 pub(crate) mod demo;
 pub(crate) mod doctor;
