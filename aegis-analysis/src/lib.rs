@@ -20,8 +20,10 @@ mod derivation;
 pub mod edf;
 pub mod fifo;
 pub mod fixed_priority;
+mod holistic;
 mod load;
 pub mod remedy;
+pub mod suspension;
 pub mod utilisation;
 
 pub use busy_period::NoBound;

@@ -1,0 +1,198 @@
+//! Host parts between segments: no schedule exceeds the bounds, how far they are above the longest, and the known mistakes.
+mod pipelines;
+
+use aegis_analysis::suspension::{Response, Rule, response_times};
+use aegis_analysis::{NoBound, edf, fixed_priority};
+use aegis_core::{
+    HostPart, Nanos, Overheads, Partition, PartitionId, Policy, Priority, Rng, Segment, System, SystemTask,
+    TaskDraft, TaskSet,
+};
+use pipelines::{Pipeline, Stage, latest_ends};
+
+/// How many times the sets of a normal run: `AEGIS_SCALE`.
+fn scale() -> usize {
+    std::env::var("AEGIS_SCALE").map_or(1, |scale| scale.parse().expect("AEGIS_SCALE is a whole number"))
+}
+
+/// One task: BCET and WCET of each segment, host parts between, `T`, `D`, `J`.
+#[derive(Debug, Clone)]
+struct Row {
+    segments: Vec<(u64, u64)>,
+    host: Vec<(u64, u64)>,
+    t: u64,
+    d: u64,
+    j: u64,
+}
+
+fn row(segments: &[u64], host: &[(u64, u64)], t: u64, d: u64) -> Row {
+    Row { segments: segments.iter().map(|&c| (c, c)).collect(), host: host.to_vec(), t, d, j: 0 }
+}
+
+/// Tasks in the order of their priorities.
+fn system(policy: Policy, rows: &[Row]) -> System {
+    let partition = Partition {
+        name: "gpu".to_string(),
+        policy,
+        overheads: Overheads::default(),
+        interference_permille: 1000,
+    };
+    let task = |(i, row): (usize, &Row)| SystemTask {
+        name: format!("task {i}"),
+        segments: row
+            .segments
+            .iter()
+            .map(|&(bcet, wcet)| Segment { bcet: Nanos(bcet), ..Segment::of(Nanos(wcet)) })
+            .collect(),
+        host: row.host.iter().map(|&(min, max)| HostPart { min: Nanos(min), max: Nanos(max) }).collect(),
+        arrival: Nanos(row.t).into(),
+        deadline: Some(Nanos(row.d)),
+        jitter: Nanos(row.j),
+        priority: Some(Priority(u32::try_from(i).unwrap())),
+        ..SystemTask::default()
+    };
+    System::new(vec![partition], rows.iter().enumerate().map(task).collect(), vec![]).unwrap()
+}
+
+fn pipelines(rows: &[Row]) -> Vec<Pipeline> {
+    let stages = |(i, row): (usize, &Row)| {
+        let stage = |(m, &(bcet, wcet)): (usize, &(u64, u64))| Stage {
+            partition: 0,
+            bcet,
+            wcet,
+            priority: u32::try_from(i).unwrap(),
+            deadline: row.d,
+            host: if m == 0 { (0, 0) } else { row.host[m - 1] },
+        };
+        Pipeline { t: row.t, jitter: row.j, stages: row.segments.iter().enumerate().map(stage).collect() }
+    };
+    rows.iter().enumerate().map(stages).collect()
+}
+
+/// The longest response of each task in any schedule.
+fn longest(rows: &[Row], policy: Policy, most: usize) -> Option<Vec<u64>> {
+    let ends = latest_ends(&pipelines(rows), &[policy], most)?;
+    Some(ends.iter().map(|stages| *stages.last().unwrap()).collect())
+}
+
+fn bounds(policy: Policy, rows: &[Row]) -> Vec<Result<Response, NoBound>> {
+    response_times(&system(policy, rows), PartitionId(0))
+}
+
+fn wcrts(policy: Policy, rows: &[Row]) -> Vec<Option<u64>> {
+    bounds(policy, rows).into_iter().map(|bound| bound.ok().map(|bound| bound.wcrt.0)).collect()
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Shape {
+    tasks: u64,
+    longest_period: u64,
+    segments: u64,
+    jitter: u64,
+    shorter: bool,
+}
+
+fn random(rng: &mut Rng, shape: Shape) -> Vec<Row> {
+    (0..shape.tasks)
+        .map(|_| {
+            let count = rng.between(1, shape.segments);
+            let segments: Vec<(u64, u64)> = (0..count)
+                .map(|_| {
+                    let wcet = rng.between(1, 2);
+                    (if shape.shorter { rng.between(0, wcet) } else { wcet }, wcet)
+                })
+                .collect();
+            let host = (1..count)
+                .map(|_| {
+                    let min = rng.between(0, 3);
+                    (min, min + rng.between(0, 2))
+                })
+                .collect();
+            let c: u64 = segments.iter().map(|s| s.1).sum();
+            let t = rng.between(c + 1, shape.longest_period.max(c + 1));
+            Row { segments, host, t, d: rng.between(t.saturating_sub(3).max(1), t + 4), j: rng.between(0, shape.jitter) }
+        })
+        .collect()
+}
+
+/// What a campaign found.
+#[derive(Debug, Default)]
+struct Found {
+    tasks: u64,
+    attained: u64,
+    oblivious: u64,
+    /// Sums of bounds and of longest responses.
+    sums: (u64, u64),
+}
+
+/// No schedule exceeds a bound; some attain it.
+#[track_caller]
+fn check(policy: Policy, seed: u64, sets: usize, shape: Shape) -> Found {
+    let mut rng = Rng::new(seed);
+    let mut found = Found::default();
+    let mut compared = 0;
+    while compared < sets * scale() {
+        let rows = random(&mut rng, shape);
+        if rows.iter().map(|row| row.segments.iter().map(|s| s.1).sum::<u64>() * 1000 / row.t).sum::<u64>() > 900 {
+            continue;
+        }
+        let bounds = bounds(policy, &rows);
+        if bounds.iter().any(Result::is_err) {
+            continue;
+        }
+        let Some(longest) = longest(&rows, policy, 60_000) else { continue };
+        compared += 1;
+        for (bound, longest) in bounds.into_iter().flatten().zip(longest) {
+            assert!(bound.wcrt.0 >= longest, "{policy}, seed {seed}: {longest} > {bound:?} of {rows:?}");
+            found.tasks += 1;
+            found.attained += u64::from(bound.wcrt.0 == longest);
+            found.oblivious += u64::from(bound.rule == Rule::Oblivious);
+            found.sums = (found.sums.0 + bound.wcrt.0, found.sums.1 + longest);
+            for part in &bound.parts {
+                let sum: i64 = part.bound.terms.iter().map(|term| term.ns).sum();
+                assert_eq!(u64::try_from(sum), Ok(part.bound.wcrt.0), "terms of {part:?}");
+            }
+        }
+    }
+    println!(
+        "{policy}, seed {seed}: {} tasks, {} attained, {} by the oblivious bound, bounds / longest = {} ‰",
+        found.tasks,
+        found.attained,
+        found.oblivious,
+        found.sums.0 * 1000 / found.sums.1
+    );
+    assert!(found.attained * 10 > found.tasks, "{found:?}");
+    found
+}
+
+const TWO: Shape = Shape { tasks: 2, longest_period: 11, segments: 2, jitter: 0, shorter: false };
+
+#[test]
+fn fixed_priority_bounds_are_safe() {
+    let found = check(Policy::FixedPriority, 1, 150, TWO);
+    assert!(found.oblivious > 0, "{found:?}");
+    check(Policy::FixedPriority, 2, 25, Shape { segments: 3, longest_period: 12, ..TWO });
+    check(Policy::FixedPriority, 3, 40, Shape { shorter: true, longest_period: 9, ..TWO });
+    check(Policy::FixedPriority, 4, 15, Shape { jitter: 2, longest_period: 8, ..TWO });
+}
+
+#[test]
+fn edf_bounds_are_safe() {
+    check(Policy::Edf, 5, 150, TWO);
+    check(Policy::Edf, 6, 25, Shape { segments: 3, longest_period: 12, ..TWO });
+    check(Policy::Edf, 7, 40, Shape { shorter: true, longest_period: 9, ..TWO });
+    check(Policy::Edf, 8, 15, Shape { jitter: 2, longest_period: 8, ..TWO });
+}
+
+#[test]
+fn fifo_bounds_are_safe() {
+    check(Policy::Fifo, 9, 100, TWO);
+    check(Policy::Fifo, 10, 20, Shape { segments: 3, longest_period: 12, ..TWO });
+    check(Policy::Fifo, 11, 30, Shape { shorter: true, longest_period: 9, ..TWO });
+}
+
+#[test]
+fn three_tasks() {
+    let shape = Shape { tasks: 3, longest_period: 9, segments: 2, jitter: 0, shorter: false };
+    check(Policy::FixedPriority, 12, 10, shape);
+    check(Policy::Edf, 13, 10, shape);
+}
