@@ -115,7 +115,8 @@ fn offsets(stages: &[Stage]) -> Option<Vec<u64>> {
     for stage in stages {
         let mut earliest = 0;
         for after in &stage.after {
-            let released = offsets[after.stage].checked_add(stages[after.stage].best)?.checked_add(after.min)?;
+            let released =
+                offsets[after.stage].checked_add(stages[after.stage].best)?.checked_add(after.min)?;
             earliest = earliest.max(released);
         }
         offsets.push(earliest);

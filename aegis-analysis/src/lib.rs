@@ -22,6 +22,7 @@ pub mod fifo;
 pub mod fixed_priority;
 mod holistic;
 mod load;
+pub mod preemptive;
 pub mod remedy;
 pub mod suspension;
 pub mod utilisation;

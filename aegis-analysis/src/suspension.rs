@@ -27,7 +27,8 @@
 use super::busy_period::NoBound;
 use super::holistic::{After, Stage, StageBound, response_times as plain, solve};
 use aegis_core::{
-    Bound, HostPart, Nanos, Overheads, PartitionId, Policy, System, SystemTask, Task, TaskDraft, TaskId, TaskSet,
+    Bound, HostPart, Nanos, Overheads, PartitionId, Policy, System, SystemTask, Task, TaskDraft, TaskId,
+    TaskSet,
 };
 
 /// Which of the two bounds is the smaller.
@@ -78,7 +79,11 @@ pub fn response_times(system: &System, partition: PartitionId) -> Vec<Result<Res
         .collect();
     let bounds = solve(system.partitions(), &stages);
     let oblivious = oblivious(&set, &tasks);
-    of_task.into_iter().zip(oblivious).map(|(stages, oblivious)| smaller(&bounds[stages], oblivious)).collect()
+    of_task
+        .into_iter()
+        .zip(oblivious)
+        .map(|(stages, oblivious)| smaller(&bounds[stages], oblivious))
+        .collect()
 }
 
 /// Appends the stages of one job; `after` are those that the first one waits for.
@@ -140,9 +145,7 @@ fn smaller(
 }
 
 /// The end of the last part, from the arrival of the job that started the first stage, with all parts.
-pub(super) fn end_to_end(
-    parts: &[Result<StageBound, NoBound>],
-) -> Result<(Nanos, Vec<PartBound>), NoBound> {
+pub(super) fn end_to_end(parts: &[Result<StageBound, NoBound>]) -> Result<(Nanos, Vec<PartBound>), NoBound> {
     let all = parts.iter().cloned().collect::<Result<Vec<StageBound>, NoBound>>()?;
     let end = all.last().and_then(StageBound::end).ok_or(NoBound::Undecided { steps: 0 })?;
     let part = |stage: StageBound| PartBound {
@@ -254,6 +257,7 @@ fn inflated_bounds(
     };
     let drafts = set.tasks().iter().enumerate().map(draft).collect::<Option<Vec<_>>>()?;
     let zero = Nanos::ZERO;
-    let overheads = Overheads { dispatch: zero, launch: zero, copy: zero, completion: zero, ..set.overheads() };
+    let overheads =
+        Overheads { dispatch: zero, launch: zero, copy: zero, completion: zero, ..set.overheads() };
     TaskSet::new(set.policy(), overheads, drafts).ok().map(|set| plain(&set))
 }

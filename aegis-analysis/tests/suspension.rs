@@ -1,13 +1,14 @@
 //! Host parts between segments: no schedule exceeds the bounds, how far they are above the longest, and the known mistakes.
 mod pipelines;
 
+use aegis_analysis::NoBound;
+use aegis_analysis::fixed_priority;
 use aegis_analysis::suspension::{Response, Rule, response_times};
-use aegis_analysis::{NoBound, edf, fixed_priority};
 use aegis_core::{
     HostPart, Nanos, Overheads, Partition, PartitionId, Policy, Priority, Rng, Segment, System, SystemTask,
     TaskDraft, TaskSet,
 };
-use pipelines::{Pipeline, Stage, latest_ends};
+use pipelines::{Pipeline, Server, Stage, latest_ends};
 
 /// How many times the sets of a normal run: `AEGIS_SCALE`.
 fn scale() -> usize {
@@ -70,7 +71,7 @@ fn pipelines(rows: &[Row]) -> Vec<Pipeline> {
 
 /// The longest response of each task in any schedule.
 fn longest(rows: &[Row], policy: Policy, most: usize) -> Option<Vec<u64>> {
-    let ends = latest_ends(&pipelines(rows), &[policy], most)?;
+    let ends = latest_ends(&pipelines(rows), &[Server { policy, preemptive: false }], most)?;
     Some(ends.iter().map(|stages| *stages.last().unwrap()).collect())
 }
 
@@ -109,7 +110,13 @@ fn random(rng: &mut Rng, shape: Shape) -> Vec<Row> {
                 .collect();
             let c: u64 = segments.iter().map(|s| s.1).sum();
             let t = rng.between(c + 1, shape.longest_period.max(c + 1));
-            Row { segments, host, t, d: rng.between(t.saturating_sub(3).max(1), t + 4), j: rng.between(0, shape.jitter) }
+            Row {
+                segments,
+                host,
+                t,
+                d: rng.between(t.saturating_sub(3).max(1), t + 4),
+                j: rng.between(0, shape.jitter),
+            }
         })
         .collect()
 }
@@ -132,7 +139,9 @@ fn check(policy: Policy, seed: u64, sets: usize, shape: Shape) -> Found {
     let mut compared = 0;
     while compared < sets * scale() {
         let rows = random(&mut rng, shape);
-        if rows.iter().map(|row| row.segments.iter().map(|s| s.1).sum::<u64>() * 1000 / row.t).sum::<u64>() > 900 {
+        if rows.iter().map(|row| row.segments.iter().map(|s| s.1).sum::<u64>() * 1000 / row.t).sum::<u64>()
+            > 900
+        {
             continue;
         }
         let bounds = bounds(policy, &rows);
@@ -195,4 +204,67 @@ fn three_tasks() {
     let shape = Shape { tasks: 3, longest_period: 9, segments: 2, jitter: 0, shorter: false };
     check(Policy::FixedPriority, 12, 10, shape);
     check(Policy::Edf, 13, 10, shape);
+}
+
+/// Without host parts, the bounds are those of plain segments, which are attained.
+#[test]
+fn without_host_parts_nothing_is_lost() {
+    let rows = [row(&[1, 2], &[(0, 0)], 9, 9), row(&[3], &[], 12, 12), row(&[1, 1], &[(0, 0)], 20, 20)];
+    for policy in [Policy::FixedPriority, Policy::Edf, Policy::Fifo] {
+        let system = system(policy, &rows);
+        let set = system.partition_set(PartitionId(0)).unwrap().unwrap();
+        let plain = aegis_analysis::admit(&set).tasks.into_iter().map(|task| task.bound.map(|b| b.wcrt.0));
+        assert_eq!(wcrts(policy, &rows), plain.collect::<Vec<_>>(), "{policy}");
+    }
+}
+
+/// Response of segments whose jitter is only what the host parts themselves vary: the mistake.
+fn without_inherited_jitter(rows: &[Row]) -> Vec<u64> {
+    let mut drafts = Vec::new();
+    let mut of = Vec::new();
+    for (i, row) in rows.iter().enumerate() {
+        for (m, (_, wcet)) in row.segments.iter().enumerate() {
+            let host = if m == 0 { (0, 0) } else { row.host[m - 1] };
+            of.push((i, host.0));
+            drafts.push(TaskDraft {
+                name: format!("{i} {m}"),
+                segments: vec![Nanos(*wcet)],
+                arrival: Nanos(row.t).into(),
+                jitter: Nanos(host.1 - host.0),
+                priority: Some(Priority(u32::try_from(i).unwrap())),
+                ..TaskDraft::default()
+            });
+        }
+    }
+    let set = TaskSet::new(Policy::FixedPriority, Overheads::default(), drafts).unwrap();
+    let mut ends = vec![0; rows.len()];
+    for ((i, host), bound) in of.into_iter().zip(fixed_priority::response_times(&set)) {
+        ends[i] += host + bound.unwrap().wcrt.0;
+    }
+    ends
+}
+
+/// Host parts that do not vary leave no jitter to the mistaken rule; some schedule exceeds it, none ours.
+#[test]
+fn inherited_jitter_is_not_ignored() {
+    let seed = 21;
+    let mut rng = Rng::new(seed);
+    let (mut sets, mut exceeded) = (0, 0);
+    while exceeded == 0 {
+        let rows = random(&mut rng, TWO);
+        if rows.iter().map(|row| row.segments.iter().map(|s| s.1).sum::<u64>() * 1000 / row.t).sum::<u64>()
+            > 900
+        {
+            continue;
+        }
+        let Some(longest) = longest(&rows, Policy::FixedPriority, 60_000) else { continue };
+        sets += 1;
+        assert!(sets < 400, "seed {seed}: the mistake is not found");
+        let wrong = without_inherited_jitter(&rows);
+        let safe = wcrts(Policy::FixedPriority, &rows);
+        for ((wrong, safe), longest) in wrong.into_iter().zip(safe).zip(longest) {
+            exceeded += usize::from(wrong < longest);
+            assert!(safe.is_none_or(|safe| safe >= longest), "seed {seed}: {rows:?}");
+        }
+    }
 }

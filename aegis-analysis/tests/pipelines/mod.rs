@@ -3,7 +3,8 @@
 //!
 //! It shares nothing with the analyses but the model: arrivals at least `T` apart, the first stage released anywhere in
 //! `[a, a + J]`, any host part in `[min, max]`, any execution in `[BCET, WCET]`, partitions that are never idle while a
-//! stage is ready for them, ties in any order except that of one stage the older job goes first.
+//! stage is ready for them, ties in any order, except that the older
+//! job of a task goes first at one stage, and on a preemptive partition at all of them.
 use aegis_core::Policy;
 use std::collections::HashSet;
 
@@ -17,6 +18,13 @@ pub struct Stage {
     /// From the arrival of the job.
     pub deadline: u64,
     pub host: (u64, u64),
+}
+
+/// A partition: how it chooses, and whether at every tick or only at the ends of stages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Server {
+    pub policy: Policy,
+    pub preemptive: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,6 +49,8 @@ struct Job {
     age: u16,
     stage: u8,
     at: At,
+    /// Of a stage that was preempted; else 0.
+    left: u16,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -58,23 +68,23 @@ fn small(x: u64) -> u16 {
 
 /// The latest end of each stage of each pipeline; `None` if there are more than `most` states or more than 5 jobs of
 /// one pipeline at once.
-pub fn latest_ends(pipelines: &[Pipeline], policies: &[Policy], most: usize) -> Option<Vec<Vec<u64>>> {
+pub fn latest_ends(pipelines: &[Pipeline], servers: &[Server], most: usize) -> Option<Vec<Vec<u64>>> {
     let mut worst: Vec<Vec<u64>> = pipelines.iter().map(|p| vec![0; p.stages.len()]).collect();
     let start = State {
         since: pipelines.iter().map(|p| small(p.t)).collect(),
         jobs: vec![Vec::new(); pipelines.len()],
-        running: vec![None; policies.len()],
+        running: vec![None; servers.len()],
     };
     let mut seen = HashSet::from([start.clone()]);
     let mut open = vec![start];
     while let Some(state) = open.pop() {
         for arrived in released(arrivals(&state, pipelines), pipelines) {
             let mut chosen = vec![arrived];
-            for (p, policy) in policies.iter().enumerate() {
-                chosen = chosen.into_iter().flat_map(|s| choices(&s, pipelines, p, *policy)).collect();
+            for (p, server) in servers.iter().enumerate() {
+                chosen = chosen.into_iter().flat_map(|s| choices(&s, pipelines, p, *server)).collect();
             }
             for served in chosen {
-                for next in tick(served, pipelines, policies, &mut worst) {
+                for next in tick(served, pipelines, servers, &mut worst) {
                     if next.jobs.iter().any(|jobs| jobs.len() > 5) {
                         return None;
                     }
@@ -99,7 +109,7 @@ fn arrivals(state: &State, pipelines: &[Pipeline]) -> Vec<State> {
             for k in 0..all.len() {
                 let mut with = all[k].clone();
                 with.since[i] = 0;
-                with.jobs[i].push(Job { age: 0, stage: 0, at: At::Arrived });
+                with.jobs[i].push(Job { age: 0, stage: 0, at: At::Arrived, left: 0 });
                 all.push(with);
             }
         }
@@ -134,7 +144,7 @@ fn released(states: Vec<State>, pipelines: &[Pipeline]) -> Vec<State> {
     all
 }
 
-fn choices(state: &State, pipelines: &[Pipeline], partition: usize, policy: Policy) -> Vec<State> {
+fn choices(state: &State, pipelines: &[Pipeline], partition: usize, server: Server) -> Vec<State> {
     if state.running[partition].is_some() {
         return vec![state.clone()];
     }
@@ -146,12 +156,13 @@ fn choices(state: &State, pipelines: &[Pipeline], partition: usize, policy: Poli
             if stage.partition != partition {
                 continue;
             }
-            let key = match policy {
+            let key = match server.policy {
                 Policy::FixedPriority => i64::from(stage.priority),
                 Policy::Edf => i64::try_from(stage.deadline).unwrap() - i64::from(job.age),
                 Policy::Fifo => -i64::from(ticks),
             };
-            let older = ready.iter().any(|&(other, j, _, s)| (other, j, s) == (key, i, job.stage));
+            let same = |s: u8| s == job.stage || server.preemptive;
+            let older = ready.iter().any(|&(other, j, _, s)| (other, j) == (key, i) && same(s));
             if !older {
                 ready.push((key, i, k, job.stage));
             }
@@ -163,16 +174,18 @@ fn choices(state: &State, pipelines: &[Pipeline], partition: usize, policy: Poli
         let stage = &pipelines[i].stages[usize::from(s)];
         let mut next = state.clone();
         let job = next.jobs[i].remove(k);
-        for ticks in stage.bcet.max(1)..=stage.wcet {
+        let lengths =
+            if job.left > 0 { job.left..=job.left } else { small(stage.bcet.max(1))..=small(stage.wcet) };
+        for ticks in lengths {
             let mut with = next.clone();
-            with.running[partition] = Some((i, job.age, s, small(ticks)));
+            with.running[partition] = Some((i, job.age, s, ticks));
             all.push(with);
         }
     }
     all
 }
 
-fn tick(mut state: State, pipelines: &[Pipeline], policies: &[Policy], worst: &mut [Vec<u64>]) -> Vec<State> {
+fn tick(mut state: State, pipelines: &[Pipeline], servers: &[Server], worst: &mut [Vec<u64>]) -> Vec<State> {
     for (since, pipeline) in state.since.iter_mut().zip(pipelines) {
         *since = (*since + 1).min(small(pipeline.t));
     }
@@ -183,15 +196,24 @@ fn tick(mut state: State, pipelines: &[Pipeline], policies: &[Policy], worst: &m
             job.at = match job.at {
                 At::Host(0 | 1) => At::Ready(0),
                 At::Host(left) => At::Host(left - 1),
-                At::Ready(ticks) if policies[of] == Policy::Fifo => At::Ready(ticks + 1),
+                At::Ready(ticks) if servers[of].policy == Policy::Fifo => At::Ready(ticks + 1),
                 ref at => at.clone(),
             };
         }
     }
     let mut all = vec![state];
-    for p in 0..policies.len() {
+    for p in 0..servers.len() {
         let Some((i, age, s, left)) = all[0].running[p] else { continue };
         let age = age + 1;
+        if left > 1 && servers[p].preemptive {
+            for state in &mut all {
+                state.running[p] = None;
+                let place = state.jobs[i].partition_point(|other| other.age > age);
+                let at = At::Ready(0);
+                state.jobs[i].insert(place, Job { age, stage: s, at, left: left - 1 });
+            }
+            continue;
+        }
         if left > 1 {
             all.iter_mut().for_each(|state| state.running[p] = Some((i, age, s, left - 1)));
             continue;
@@ -206,7 +228,7 @@ fn tick(mut state: State, pipelines: &[Pipeline], policies: &[Policy], worst: &m
                 let mut with = state.clone();
                 let at = if host == 0 { At::Ready(0) } else { At::Host(small(host)) };
                 let place = with.jobs[i].partition_point(|other| other.age > age);
-                with.jobs[i].insert(place, Job { age, stage: s + 1, at });
+                with.jobs[i].insert(place, Job { age, stage: s + 1, at, left: 0 });
                 with_host.push(with);
             }
         }
