@@ -6,7 +6,7 @@
 use super::busy_period::{NoBound, Steps};
 use super::load::{LONGEST, Load, loads};
 use super::{demand, fifo, fixed_priority, utilisation};
-use aegis_core::{Nanos, Policy, Rejection, TaskId, TaskSet, Verdict};
+use aegis_core::{ArrivalLaw, Nanos, Policy, Rejection, TaskId, TaskSet, Verdict};
 use core::cmp::Ordering;
 
 /// Most tasks that are considered for a change, of either kind.
@@ -164,12 +164,8 @@ impl Search<'_> {
         for segments in first.max(2)..=MOST_SEGMENTS.min(wcet) {
             // The longer ones first, so that the lengths differ by 1 ns at most.
             let length = |k| Nanos(wcet / segments + u64::from(k < wcet % segments));
-            if self.fits_with(
-                task,
-                (0..segments).map(length).collect(),
-                now.arrival.mean_distance(),
-                now.deadline,
-            )? {
+            let segments_of = (0..segments).map(length).collect();
+            if self.fits_with(task, segments_of, now.arrival.clone(), now.deadline)? {
                 return Ok(Some(segments));
             }
         }
@@ -181,7 +177,7 @@ impl Search<'_> {
         let now = &self.set.tasks()[task.index()];
         let mut fits = |at_most: u64| {
             let segments = now.segments.iter().map(|segment| Nanos(segment.0.min(at_most))).collect();
-            self.fits_with(task, segments, now.arrival.mean_distance(), now.deadline)
+            self.fits_with(task, segments, now.arrival.clone(), now.deadline)
         };
         let longest = now.segments.iter().max().map_or(0, |segment| segment.0);
         if longest <= 1 || !fits(1)? {
@@ -195,12 +191,13 @@ impl Search<'_> {
         Ok(Some(Nanos(fitting)))
     }
 
-    /// The shortest period that fits.
+    /// The shortest period that fits; none for a curve, which has no period to stretch.
     fn slower(&mut self, task: TaskId) -> Result<Option<Nanos>, NoBound> {
         let now = &self.set.tasks()[task.index()];
-        self.stretched(now.arrival.mean_distance(), |search, period| {
-            let deadline = if now.deadline == now.arrival.mean_distance() { period } else { now.deadline };
-            search.fits_with(task, now.segments.clone(), period, deadline)
+        let Some(period) = now.arrival.period() else { return Ok(None) };
+        self.stretched(period, |search, longer| {
+            let deadline = if now.deadline == period { longer } else { now.deadline };
+            search.fits_with(task, now.segments.clone(), longer.into(), deadline)
         })
     }
 
@@ -208,7 +205,7 @@ impl Search<'_> {
     fn later(&mut self, task: TaskId) -> Result<Option<Nanos>, NoBound> {
         let now = &self.set.tasks()[task.index()];
         self.stretched(now.deadline, |search, deadline| {
-            search.fits_with(task, now.segments.clone(), now.arrival.mean_distance(), deadline)
+            search.fits_with(task, now.segments.clone(), now.arrival.clone(), deadline)
         })
     }
 
@@ -235,11 +232,11 @@ impl Search<'_> {
         &mut self,
         id: TaskId,
         segments: Vec<Nanos>,
-        period: Nanos,
+        arrival: ArrivalLaw,
         deadline: Nanos,
     ) -> Result<bool, NoBound> {
         let mut task = self.set.tasks()[id.index()].clone();
-        (task.segments, task.arrival, task.deadline) = (segments, period.into(), deadline);
+        (task.segments, task.arrival, task.deadline) = (segments, arrival, deadline);
         let changed = Load::new(id, &task, self.set.overheads());
         let before = core::mem::replace(&mut self.loads[id.index()], changed);
         let fits = fits(self.set.policy(), &self.loads, &mut self.steps);
