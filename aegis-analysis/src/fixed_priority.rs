@@ -52,8 +52,7 @@ pub(super) fn bound(loads: &[Load], i: usize, steps: &mut Steps) -> Result<Bound
         start = least_fixed_point(base.max(start), hp.len() + 1, steps, |w| {
             work(base, hp.iter().copied(), |other| other.released_by(w))
         })?;
-        let response =
-            i128::from(task.j) + i128::from(start) + i128::from(task.last) - i128::from(release);
+        let response = i128::from(task.j) + i128::from(start) + i128::from(task.last) - i128::from(release);
         if worst.is_none_or(|(most, ..)| response > most) {
             worst = Some((response, release, start));
         }

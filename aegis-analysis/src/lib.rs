@@ -15,6 +15,7 @@
 
 mod blocking;
 mod busy_period;
+pub mod criticality;
 mod demand;
 mod derivation;
 pub mod edf;

@@ -327,3 +327,32 @@ fn arrivals_with_each_segment_are_not_the_worst() {
     tasks[2].suspension = Nanos(3);
     assert!(fixed_priority_response_times(&tasks)[2].unwrap() >= Nanos(11));
 }
+
+/// EDF with suspension as blocking, in the form in which the test is usually stated: for every k in the order of
+/// deadlines, `(Σ min(S_i, C_i) + max max(0, S_i − C_i)) / D_k + Σ C_i / min(D_i, T_i) ≤ 1`.
+fn suspension_as_blocking(rows: &[(u64, u64, u64)]) -> bool {
+    let product: u64 = rows.iter().map(|row| row.2).product();
+    (1..=rows.len()).all(|k| {
+        let upto = &rows[..k];
+        let short: u64 = upto.iter().map(|(c, s, _)| c.min(s)).sum();
+        let long = upto.iter().map(|(c, s, _)| s.saturating_sub(*c)).max().unwrap_or(0);
+        let shares: u64 = upto.iter().map(|(c, _, t)| c * product / t).sum();
+        (short + long) * product / rows[k - 1].2 + shares <= product
+    })
+}
+
+/// It accepts a set that misses (theorem 8 of Devi, ECRTS 2003, refuted by Günzel and Chen, Real-Time Systems 56, 2020;
+/// this set was found by search). `C`, `S`, `T = D`.
+#[test]
+fn suspension_is_not_blocking_under_edf() {
+    let rows = [(4, 5, 12), (5, 0, 15)];
+    assert!(suspension_as_blocking(&rows));
+    let stage = |c, d, host| Stage { partition: 0, bcet: c, wcet: c, priority: 0, deadline: d, host };
+    let pipelines = [
+        Pipeline { t: 12, jitter: 0, stages: vec![stage(1, 12, (0, 0)), stage(3, 12, (0, 5))] },
+        Pipeline { t: 15, jitter: 0, stages: vec![stage(5, 15, (0, 0))] },
+    ];
+    let ends =
+        latest_ends(&pipelines, &[Server { policy: Policy::Edf, preemptive: true }], 1_000_000).unwrap();
+    assert!(ends[0][1] > 12 || ends[1][0] > 15, "{ends:?}");
+}
