@@ -29,6 +29,8 @@ use aegis_core::{
 
 /// Rounds until a fixed point that has not been reached counts as undecided.
 const ROUNDS: u64 = 1000;
+/// The answer where no fixed point was reached, or a time does not fit.
+pub(super) const UNDECIDED: NoBound = NoBound::Undecided { steps: ROUNDS };
 /// Inherited jitter beyond this many periods counts as undecided: it will not settle.
 const MOST_PERIODS: u64 = 1 << 12;
 
@@ -79,26 +81,33 @@ impl StageBound {
 }
 
 /// One answer a stage, predecessors being before their successors in `stages`. A stage without a bound leaves all of
-/// them without one if another waits for it.
+/// the partitions without one on which others wait for it.
 pub(super) fn solve(partitions: &[Partition], stages: &[Stage]) -> Vec<Result<StageBound, NoBound>> {
-    let undecided = NoBound::Undecided { steps: ROUNDS };
-    let Some(offsets) = offsets(stages) else { return vec![Err(undecided); stages.len()] };
-    let awaited = |s: usize| stages.iter().any(|other| other.after.iter().any(|after| after.stage == s));
+    let Some(offsets) = offsets(stages) else { return vec![Err(UNDECIDED); stages.len()] };
     let mut jitters: Vec<u64> = stages.iter().map(|stage| stage.jitter).collect();
+    let mut lost: Vec<Option<NoBound>> = vec![None; partitions.len()];
     for _ in 0..ROUNDS {
         // First, the responses of all stages with the jitters as they are.
-        let bounds = responses(partitions, stages, &jitters);
-        if let Some(none) = (0..stages.len()).find_map(|s| bounds[s].as_ref().err().filter(|_| awaited(s))) {
-            return vec![Err(*none); stages.len()];
+        let mut bounds = responses(partitions, stages, &jitters);
+        for (bound, stage) in bounds.iter_mut().zip(stages) {
+            if let Some(none) = lost[stage.partition.index()] {
+                *bound = Err(none);
+            }
         }
 
-        // Then, the jitters that these leave open.
-        let Some(next) = inherited(stages, &offsets, &jitters, &bounds) else {
-            return vec![Err(undecided); stages.len()];
-        };
+        // Then, the jitters that these leave open; where they leave nothing certain, the partition is lost.
+        let next: Vec<Result<u64, NoBound>> =
+            (0..stages.len()).map(|s| inherited(stages, s, &offsets, jitters[s], &bounds)).collect();
+        let before = lost.clone();
+        for (jitter, stage) in next.iter().zip(stages) {
+            if let Err(none) = jitter {
+                lost[stage.partition.index()].get_or_insert(*none);
+            }
+        }
+        let next: Vec<u64> = next.iter().zip(&jitters).map(|(next, was)| next.unwrap_or(*was)).collect();
 
         // Finally, the bounds once no jitter grows.
-        if next == jitters {
+        if next == jitters && lost == before {
             let all = bounds.into_iter().zip(offsets).zip(jitters);
             return all
                 .map(|((bound, offset), jitter)| bound.map(|bound| StageBound { offset, jitter, bound }))
@@ -106,7 +115,7 @@ pub(super) fn solve(partitions: &[Partition], stages: &[Stage]) -> Vec<Result<St
         }
         jitters = next;
     }
-    vec![Err(undecided); stages.len()]
+    vec![Err(UNDECIDED); stages.len()]
 }
 
 /// `o_s` of each stage; `None` when one does not fit.
@@ -124,30 +133,28 @@ fn offsets(stages: &[Stage]) -> Option<Vec<u64>> {
     Some(offsets)
 }
 
-/// `J_s` of each stage, never below what it was; `None` when one does not fit or will not settle.
+/// `J_s`, never below what it was.
 fn inherited(
     stages: &[Stage],
+    s: usize,
     offsets: &[u64],
-    jitters: &[u64],
+    was: u64,
     bounds: &[Result<Bound, NoBound>],
-) -> Option<Vec<u64>> {
-    let jitter = |(s, stage): (usize, &Stage)| {
-        let mut most = jitters[s];
-        for after in &stage.after {
-            let response = bounds[after.stage].as_ref().ok()?.wcrt.0;
-            let released = offsets[after.stage].checked_add(response)?.checked_add(after.max)?;
-            most = most.max(released.saturating_sub(offsets[s]));
-        }
-        let (jobs, window) = stage.arrival.rate();
-        let limit = (window.0 / jobs.max(1)).saturating_add(1).saturating_mul(MOST_PERIODS);
-        (stage.after.is_empty() || most <= limit).then_some(most)
-    };
-    stages.iter().enumerate().map(jitter).collect()
+) -> Result<u64, NoBound> {
+    let mut most = was;
+    for after in &stages[s].after {
+        let response = bounds[after.stage].as_ref().map_err(|none| *none)?.wcrt.0;
+        let ended = offsets[after.stage].checked_add(response);
+        let released = ended.and_then(|ended| ended.checked_add(after.max)).ok_or(UNDECIDED)?;
+        most = most.max(released.saturating_sub(offsets[s]));
+    }
+    let limit = stages[s].arrival.mean_distance().0.saturating_add(1).saturating_mul(MOST_PERIODS);
+    if stages[s].after.is_empty() || most <= limit { Ok(most) } else { Err(UNDECIDED) }
 }
 
 /// The responses of all stages as tasks of their own, from their earliest arrivals; terms name tasks of the system.
 fn responses(partitions: &[Partition], stages: &[Stage], jitters: &[u64]) -> Vec<Result<Bound, NoBound>> {
-    let mut all = vec![Err(NoBound::Undecided { steps: ROUNDS }); stages.len()];
+    let mut all = vec![Err(UNDECIDED); stages.len()];
     for (p, partition) in partitions.iter().enumerate() {
         let here: Vec<usize> = (0..stages.len()).filter(|s| stages[*s].partition.index() == p).collect();
         // EDF compares deadlines, so that the same addition to all of them changes nothing.

@@ -15,6 +15,7 @@
 
 mod blocking;
 mod busy_period;
+pub mod chain;
 pub mod criticality;
 mod demand;
 mod derivation;
@@ -26,10 +27,15 @@ mod load;
 pub mod preemptive;
 pub mod remedy;
 pub mod suspension;
+mod system;
 pub mod utilisation;
 
 pub use busy_period::NoBound;
 pub use remedy::{Remedy, remedies};
+pub use system::{
+    ChainBound, ChainVerdict, PartitionVerdict, SystemRejection, SystemTaskVerdict, SystemVerdict, TaskBound,
+    Theorem, analyse,
+};
 
 use aegis_core::{Bound, Decided, Nanos, Policy, Rejection, TaskId, TaskSet, TaskVerdict, TermKind, Verdict};
 use core::cmp::Ordering;

@@ -25,7 +25,7 @@
 //! Under fixed priorities later jobs of the task itself are counted as none of these, so that the bound holds only
 //! if it is at most the distance to the next arrival; else it is not used. Under EDF they are less urgent.
 use super::busy_period::NoBound;
-use super::holistic::{After, Stage, StageBound, response_times as plain, solve};
+use super::holistic::{After, Stage, StageBound, UNDECIDED, response_times as plain, solve};
 use aegis_core::{
     Bound, HostPart, Nanos, Overheads, PartitionId, Policy, System, SystemTask, Task, TaskDraft, TaskId,
     TaskSet,
@@ -147,7 +147,7 @@ fn smaller(
 /// The end of the last part, from the arrival of the job that started the first stage, with all parts.
 pub(super) fn end_to_end(parts: &[Result<StageBound, NoBound>]) -> Result<(Nanos, Vec<PartBound>), NoBound> {
     let all = parts.iter().cloned().collect::<Result<Vec<StageBound>, NoBound>>()?;
-    let end = all.last().and_then(StageBound::end).ok_or(NoBound::Undecided { steps: 0 })?;
+    let end = all.last().and_then(StageBound::end).ok_or(UNDECIDED)?;
     let part = |stage: StageBound| PartBound {
         offset: Nanos(stage.offset),
         jitter: Nanos(stage.jitter),
@@ -192,25 +192,24 @@ impl Folded {
 
 /// The oblivious bound of each task.
 fn oblivious(set: &TaskSet, tasks: &[(TaskId, &SystemTask)]) -> Vec<Result<Nanos, NoBound>> {
-    const NONE: NoBound = NoBound::Undecided { steps: 0 };
-    let Some(folded) = fold(set, tasks) else { return vec![Err(NONE); tasks.len()] };
+    let Some(folded) = fold(set, tasks) else { return vec![Err(UNDECIDED); tasks.len()] };
     let all: Vec<usize> = (0..tasks.len()).collect();
     match set.policy() {
         Policy::FixedPriority => {
             let bound = |i: usize| {
                 let priority = set.tasks()[i].priority;
                 let urgent = |j: usize| set.tasks()[j].priority <= priority;
-                let bound = inflated_bounds(set, &folded, urgent).ok_or(NONE)?.swap_remove(i)?;
+                let bound = inflated_bounds(set, &folded, urgent).ok_or(UNDECIDED)?.swap_remove(i)?;
                 let alone = folded[i].gaps == 0 || bound.wcrt.0 <= set.tasks()[i].arrival.distance(1);
-                if alone { Ok(bound.wcrt) } else { Err(NONE) }
+                if alone { Ok(bound.wcrt) } else { Err(UNDECIDED) }
             };
             all.into_iter().map(bound).collect()
         }
         Policy::Edf => match inflated_bounds(set, &folded, |_| true) {
             Some(bounds) => bounds.into_iter().map(|bound| bound.map(|bound| bound.wcrt)).collect(),
-            None => vec![Err(NONE); tasks.len()],
+            None => vec![Err(UNDECIDED); tasks.len()],
         },
-        Policy::Fifo => vec![Err(NONE); tasks.len()],
+        Policy::Fifo => vec![Err(UNDECIDED); tasks.len()],
     }
 }
 
