@@ -176,6 +176,17 @@ impl SystemRejection {
         }
     }
 
+    /// The same about a system in which the `i`-th task is `ids[i]`.
+    pub(super) fn renamed(&self, ids: &[TaskId]) -> Self {
+        match *self {
+            Self::NoBound { task, why } => Self::NoBound { task: ids[task.index()], why },
+            Self::DeadlineMissed { task, wcrt, deadline } => {
+                Self::DeadlineMissed { task: ids[task.index()], wcrt, deadline }
+            }
+            Self::Overload { .. } | Self::ChainLate { .. } | Self::ChainWithoutBound { .. } => self.clone(),
+        }
+    }
+
     /// The reason for a person, with the names of `system`.
     #[must_use]
     pub fn sentence(&self, system: &System) -> String {
