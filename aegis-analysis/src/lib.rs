@@ -24,6 +24,7 @@ pub mod fifo;
 pub mod fixed_priority;
 mod holistic;
 mod load;
+pub mod mode_change;
 pub mod partition;
 pub mod preemptive;
 pub mod remedy;
