@@ -3,7 +3,7 @@
 //! Baruah, Burns, Davis: "Response-time analysis for mixed criticality systems", RTSS 2011, section IV (AMC-rtb);
 //! carried over here to non-preemptive segments and to all jobs of a busy period.
 //!
-//! Assumptions 1 to 3 of [`fixed_priority`](super::fixed_priority); and:
+//! Assumptions 1 to 3 of [`fixed_priority`](super::fixed_priority), stalls as there; and:
 //! 4. A segment of a high task takes at most its WCET in the low mode. The moment one has taken that and has not ended,
 //!    the mode is high, and a segment takes at most its high WCET.
 //! 5. From then on no job of a low task starts: what waits is dropped, what has started goes on, by when is not bounded. A low
@@ -18,7 +18,7 @@
 //!
 //! `w = B + own(r) · C − last + Σ_hp,high α_j(w + J_j + 1) · C_j + Σ_hp,low α_k(min(w, w°) + J_k + 1) · C_k`
 //!
-//! with high WCETs in `B`, `C`, `last` and `C_j`, and `R = max_r J + w + last − r`. A busy period without a change ends
+//! with high WCETs in `B`, `C`, `last` and `C_j`, and `R = max_r J + w + last − r`, stalls coming on top of both. A busy period without a change ends
 //! by `L°`; so for `r ≥ L°` it is `L°` that takes the place of `w°`.
 //!
 //! Safe, not exact: the moment of the change that lets the most low jobs start need not be the one that lets the most
@@ -26,6 +26,7 @@
 use super::busy_period::{NoBound, Steps, busy_period, least_fixed_point, work};
 use super::fixed_priority;
 use super::load::{LONGEST, Load, loads};
+use super::stalls::Stalls;
 use super::utilisation;
 use aegis_core::{
     Bound, Criticality, Nanos, PartitionId, Policy, Segment, System, SystemTask, TaskId, TaskSet,
@@ -44,7 +45,7 @@ pub struct ModeBounds {
 }
 
 /// Whether `partition` has what this analysis is about: high tasks that may take longer, and low ones that may be
-/// dropped then, under fixed priorities without host parts and stalls.
+/// dropped then, under fixed priorities without host parts.
 #[must_use]
 pub fn applies(system: &System, partition: PartitionId) -> bool {
     let Some(of) = system.partitions().get(partition.index()) else { return false };
@@ -52,12 +53,10 @@ pub fn applies(system: &System, partition: PartitionId) -> bool {
     let low = |task: &SystemTask| task.criticality == Criticality::Low;
     let longer = |task: &SystemTask| task.segments.iter().any(|s| s.wcet_hi.is_some_and(|hi| hi > s.wcet));
     let host = |task: &SystemTask| task.host.iter().any(|part| part.max > Nanos::ZERO);
-    let stalls = [of.overheads.recovery, of.overheads.clock_change, of.overheads.reload];
     of.policy == Policy::FixedPriority
         && tasks().any(low)
         && tasks().any(|task| !low(task) && longer(task))
         && !tasks().any(host)
-        && stalls.iter().all(|stall| stall.length == Nanos::ZERO)
 }
 
 /// The task set of `partition` with other WCETs; `None` where they do not fit.
@@ -98,6 +97,7 @@ pub fn response_times(system: &System, partition: PartitionId) -> Option<Vec<Mod
     let tasks: Vec<(TaskId, Criticality)> =
         system.on(partition).map(|(id, task)| (id, task.criticality)).collect();
     let modes = Modes {
+        stalls: Stalls::new(low.overheads()),
         low: loads(&low),
         high: loads(&high),
         critical: tasks.iter().map(|(_, criticality)| *criticality == Criticality::High).collect(),
@@ -110,6 +110,7 @@ pub fn response_times(system: &System, partition: PartitionId) -> Option<Vec<Mod
 
 /// One partition in both modes.
 struct Modes {
+    stalls: Stalls,
     /// With the WCETs of the low mode.
     low: Vec<Load>,
     /// With high WCETs.
@@ -125,19 +126,21 @@ impl Modes {
         let hp: Vec<usize> =
             all.clone().filter(|j| *j != i && self.high[*j].priority <= task.priority).collect();
         let lp = || all.clone().filter(|j| self.high[*j].priority > task.priority);
-        let wait = lp().map(|j| self.high[j].longest - 1).max().unwrap_or(0);
-        let wait_low = lp().map(|j| self.low[j].longest - 1).max().unwrap_or(0);
+        let longest = |loads: &[Load]| lp().map(|j| (loads[j].id, loads[j].longest - 1)).max_by_key(|b| b.1);
+        let (blocker, blocker_low) = (longest(&self.high), longest(&self.low));
+        let [wait, wait_low] = [blocker, blocker_low].map(|blocker| blocker.map_or(0, |(_, wait)| wait));
 
         // First, the busy period as if the mode stayed low, and with a change in it.
         let in_low = hp.iter().map(|j| &self.low[*j]);
-        let length_low = busy_period(&in_low.clone().chain([as_low]), wait_low, steps)?;
+        let length_low = busy_period(&in_low.clone().chain([as_low]), blocker_low, &self.stalls, steps)?;
         let critical = hp.iter().filter(|j| self.critical[**j]).map(|j| &self.high[*j]);
         let dropped = hp.iter().filter(|j| !self.critical[**j]).map(|j| &self.high[*j]);
-        if utilisation::sum_against_one(critical.clone().chain([task])) != Ordering::Less {
+        if utilisation::against(critical.clone().chain([task]), &self.stalls) != Ordering::Less {
             return Err(NoBound::NoFiniteBusyPeriod);
         }
         let released = |w: u64, served: u64| {
             let base = work(wait, dropped.clone(), |load| load.released_within(w.min(served)))?;
+            let base = base.checked_add(self.stalls.within(w, blocker)?)?;
             work(base, critical.clone().chain([task]), |load| load.released_within(w))
         };
         let start = released(1, 1).ok_or(steps.undecided())?;
@@ -152,6 +155,7 @@ impl Modes {
                 let before = own.checked_mul(as_low.c).ok_or(steps.undecided())? - as_low.last;
                 let base = before.checked_add(wait_low).ok_or(steps.undecided())?;
                 start_low = least_fixed_point(base.max(start_low), hp.len() + 1, steps, |w| {
+                    let base = base.checked_add(self.stalls.within(w + 1, blocker_low)?)?;
                     work(base, in_low.clone(), |load| load.released_by(w))
                 })?;
                 start_low
@@ -160,12 +164,16 @@ impl Modes {
             };
             let before = own.checked_mul(task.c).ok_or(steps.undecided())? - task.last;
             let base = before.checked_add(wait).ok_or(steps.undecided())?;
-            start = least_fixed_point(base.max(start), hp.len() + 1, steps, |w| {
+            let before = |w: u64| {
                 let base = work(base, dropped.clone(), |load| load.released_by(w.min(served)))?;
                 work(base, critical.clone(), |load| load.released_by(w))
+            };
+            start = least_fixed_point(base.max(start), hp.len() + 1, steps, |w| {
+                before(w)?.checked_add(self.stalls.within(w + 1, blocker)?)
             })?;
-            let response = i128::from(task.j) + i128::from(start) + i128::from(task.last);
-            worst = worst.max(response - i128::from(release));
+            let all = before(start).and_then(|work| work.checked_add(task.last)).ok_or(steps.undecided())?;
+            let end = self.stalls.end_of(all, blocker, start, steps)?;
+            worst = worst.max(i128::from(task.j) + i128::from(end) - i128::from(release));
             release = task.next_own(release);
         }
 

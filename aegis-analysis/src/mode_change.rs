@@ -8,10 +8,11 @@
 //!    jobs go on by the policy, with the WCETs of the old set, also after the device has changed its clocks: where that
 //!    makes them slower, state the slower WCETs.
 //! 2. Tasks of the new set arrive no earlier than a delay after the request. A task that is in both sets is two tasks.
-//! 3. Priorities and relative deadlines of the two sets are comparable: one scale.
+//! 3. Both sets state the same stalls: a recovery, a reload or a change of clocks may come at any moment around the request.
+//! 4. Priorities and relative deadlines of the two sets are comparable: one scale.
 //!
 //! **Idle instant**: the new set starts when all old jobs have ended. If the request comes `u` after the start of a busy
-//! period, that is at most `Σ α_j(u + J_j + 1) · C_j − u` later, at the worst `u ≥ −max J`.
+//! period, that is at most `Σ α_j(u + J_j + 1) · C_j − u` later, stalls on top, at the worst `u ≥ −max J`.
 //!
 //! **After a delay** Δ: let the busy period of the analysed job start at 0 and the request come at `u`. Of old tasks
 //! `α_j(min(s, u) + J_j + 1)` jobs are released by `s`, of new ones `α_k(s − max(u + Δ, −J_k) + 1)`. With these counts the
@@ -22,12 +23,14 @@
 //!
 //! Exact under FIFO without overtaking; else safe: what blocks a job may be impossible together with what is served before
 //! it.
+use super::blocking::Blocker;
 use super::busy_period::{NoBound, Steps, least_fixed_point};
 use super::holistic::response_times as steady;
 use super::load::{LONGEST, Load, loads};
+use super::stalls::Stalls;
 use super::utilisation;
 use super::{SET_STEP_LIMIT, STEP_LIMIT};
-use aegis_core::{Nanos, Overheads, Policy, Task, TaskSet};
+use aegis_core::{Nanos, Overheads, Policy, Task, TaskId, TaskSet};
 use core::cmp::Ordering;
 
 /// When the tasks of a new set may arrive after a request, and how late jobs of both sets end around it.
@@ -56,8 +59,8 @@ pub enum NoTransition {
         /// Of the new set.
         new: Policy,
     },
-    /// A set states stalls.
-    #[error("`{stall}` is stated; a change while the partition may stand still has no bound here")]
+    /// The two state different stalls.
+    #[error("the two sets state different times for `{stall}`; state the longer and more frequent for both")]
     Stalls {
         /// Which overhead.
         stall: &'static str,
@@ -86,7 +89,7 @@ pub fn transition(old: &TaskSet, new: &TaskSet) -> Result<Transition, NoTransiti
     if old.policy() != new.policy() {
         return Err(NoTransition::Policies { old: old.policy(), new: new.policy() });
     }
-    if let Some(stall) = [old, new].into_iter().find_map(|set| stall(set.overheads())) {
+    if let Some(stall) = different_stall(old.overheads(), new.overheads()) {
         return Err(NoTransition::Stalls { stall });
     }
     // First, either set alone.
@@ -129,29 +132,29 @@ pub fn transition(old: &TaskSet, new: &TaskSet) -> Result<Transition, NoTransiti
     Ok(Transition { wait, delay: Nanos(delay), old, new })
 }
 
-/// The first stall that is stated.
-fn stall(overheads: Overheads) -> Option<&'static str> {
+/// The first stall that is not the same in both.
+fn different_stall(old: Overheads, new: Overheads) -> Option<&'static str> {
     let stalls = [
-        ("recovery", overheads.recovery),
-        ("clock_change", overheads.clock_change),
-        ("reload", overheads.reload),
+        ("recovery", old.recovery, new.recovery),
+        ("clock_change", old.clock_change, new.clock_change),
+        ("reload", old.reload, new.reload),
     ];
-    stalls.into_iter().find(|(_, stall)| stall.length > Nanos::ZERO).map(|(name, _)| name)
+    stalls.into_iter().find(|(_, old, new)| old != new).map(|(name, ..)| name)
 }
 
-/// The longest time from a request until all old jobs have ended, under any policy; exact. Stalls are not looked at.
+/// The longest time from a request until all old jobs have ended, under any policy; exact.
 ///
 /// # Errors
 /// [`NoBound`] if jobs of `old` may pile up without end.
 pub fn idle_wait(old: &TaskSet) -> Result<Nanos, NoBound> {
-    wait_for_idle(&loads(old), &mut Steps::new(STEP_LIMIT))
+    wait_for_idle(&loads(old), &Stalls::new(old.overheads()), &mut Steps::new(STEP_LIMIT))
 }
 
-fn wait_for_idle(old: &[Load], steps: &mut Steps) -> Result<Nanos, NoBound> {
+fn wait_for_idle(old: &[Load], stalls: &Stalls, steps: &mut Steps) -> Result<Nanos, NoBound> {
     let mut worst = 0;
-    for u in requests(&old.iter().collect::<Vec<_>>(), 0, steps)? {
+    for u in requests(&old.iter().collect::<Vec<_>>(), 0, stalls, steps)? {
         let pending = arrived(old.iter(), u).ok_or(steps.undecided())?;
-        worst = worst.max(i128::from(pending) - u);
+        worst = worst.max(i128::from(stalls.end_of(pending, None, 0, steps)?) - u);
     }
     to_nanos(worst).ok_or(steps.undecided())
 }
@@ -173,19 +176,19 @@ fn arrived<'a>(mut loads: impl Iterator<Item = &'a Load>, u: i128) -> Option<u64
 }
 
 /// Every moment of a request, from the start of a busy period of `old` after `blocking`, at which one more old job counts.
-fn requests(old: &[&Load], blocking: u64, steps: &mut Steps) -> Result<Vec<i128>, NoBound> {
+fn requests(old: &[&Load], blocking: u64, stalls: &Stalls, steps: &mut Steps) -> Result<Vec<i128>, NoBound> {
     if old.is_empty() {
         return Ok(Vec::new());
     }
-    let drained = utilisation::sum_against_one(old.iter().copied());
-    let waits = blocking > 0 || old.iter().any(|load| load.j > 0);
+    let drained = utilisation::against(old.iter().copied(), stalls);
+    let waits = blocking > 0 || !stalls.is_empty() || old.iter().any(|load| load.j > 0);
     if drained == Ordering::Greater || (drained == Ordering::Equal && waits) {
         return Err(NoBound::NoFiniteBusyPeriod);
     }
     let released = |length: u64| {
-        old.iter().try_fold(blocking, |sum, load| {
-            sum.checked_add(load.released_within(length).checked_mul(load.c)?)
-        })
+        let base = blocking.checked_add(stalls.within(length, ANY)?)?;
+        old.iter()
+            .try_fold(base, |sum, load| sum.checked_add(load.released_within(length).checked_mul(load.c)?))
     };
     let start = released(1).ok_or(steps.undecided())?;
     let length = i128::from(least_fixed_point(start, old.len(), steps, released)?);
@@ -205,6 +208,9 @@ fn requests(old: &[&Load], blocking: u64, steps: &mut Steps) -> Result<Vec<i128>
     Ok(all)
 }
 
+/// Some blocker, where it matters only that there may be one: stalls may then come a tick earlier.
+const ANY: Option<Blocker> = Some((TaskId(0), 0));
+
 /// Which set the analysed task is of.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Of {
@@ -215,6 +221,7 @@ enum Of {
 /// Both sets around a request at `u` after the start of the busy period.
 struct Around<'a> {
     policy: Policy,
+    stalls: &'a Stalls,
     old: &'a [Load],
     new: &'a [Load],
     /// When the request comes; `None` in a busy period without old jobs.
@@ -239,8 +246,13 @@ impl Around<'_> {
         count(load, s - self.first(load) + 1)
     }
 
-    /// The start of the last segment of the task's job that arrives at `arrival`, in the busy period.
-    fn start(&self, (of, task): (Of, &Load), arrival: i128, steps: &mut Steps) -> Result<u64, NoBound> {
+    /// The start of the last segment of the task's job that arrives at `arrival`, and its end.
+    fn last_segment(
+        &self,
+        (of, task): (Of, &Load),
+        arrival: i128,
+        steps: &mut Steps,
+    ) -> Result<[i128; 2], NoBound> {
         let (deadline, release) = (arrival + i128::from(task.d), arrival + i128::from(task.j));
         let old = |load: &Load, s: i128| match self.policy {
             Policy::FixedPriority if load.priority > task.priority => 0,
@@ -260,14 +272,20 @@ impl Around<'_> {
         };
         let first = if of == Of::Old { -i128::from(task.j) } else { self.first(task) };
         let own = count(task, arrival - first + 1).checked_add(task.overtaken()).ok_or(steps.undecided())?;
-        let wait = wait(self, (of, task), arrival);
+        let blocker = blocker(self, (of, task), arrival);
+        let wait = blocker.map_or(0, |(_, wait)| wait);
         steps.take(self.old.len() + self.new.len())?;
         let before = own.checked_mul(task.c).ok_or(steps.undecided())? - task.last;
         let base = before.checked_add(wait).ok_or(steps.undecided())?;
-        least_fixed_point(base, self.old.len() + self.new.len(), steps, |s| {
+        let all_before = |s: u64| {
             let s = i128::from(s);
             others(self.new, Of::New, &new, others(self.old, Of::Old, &old, base, s)?, s)
-        })
+        };
+        let start = least_fixed_point(base, self.old.len() + self.new.len(), steps, |s| {
+            all_before(s)?.checked_add(self.stalls.within(s + 1, blocker)?)
+        })?;
+        let work = all_before(start).and_then(|work| work.checked_add(task.last)).ok_or(steps.undecided())?;
+        Ok([start, self.stalls.end_of(work, blocker, start, steps)?].map(i128::from))
     }
 }
 
@@ -298,8 +316,10 @@ fn around_request(
     alone: [Vec<Result<Nanos, NoBound>>; 2],
     steps: &mut Steps,
 ) -> [Vec<Result<Nanos, NoBound>>; 2] {
-    let (policy, old, new) = (old.policy(), loads(old), loads(new));
-    let around = Around { policy, old: &old, new: &new, u: None, delay: i128::from(delay.0) };
+    let (policy, stalls) = (old.policy(), Stalls::new(old.overheads()));
+    let (old, new) = (loads(old), loads(new));
+    let around =
+        Around { policy, stalls: &stalls, old: &old, new: &new, u: None, delay: i128::from(delay.0) };
     let most = |bound: &mut Result<Nanos, NoBound>, response: Result<Nanos, NoBound>| {
         *bound = bound.and_then(|bound| response.map(|response| response.max(bound)));
     };
@@ -315,7 +335,7 @@ fn around_request(
 
 /// The longest wait of the task's job that arrives at `arrival` for a segment that started before the busy period: of a
 /// less urgent job, and of a new task only where its jobs arrive that early.
-fn wait(around: &Around, (of, task): (Of, &Load), arrival: i128) -> u64 {
+fn blocker(around: &Around, (of, task): (Of, &Load), arrival: i128) -> Option<Blocker> {
     let deadline = arrival + i128::from(task.d);
     let blocks = |other: &(Of, &Load)| {
         let own = other.0 == of && other.1.id == task.id;
@@ -330,7 +350,7 @@ fn wait(around: &Around, (of, task): (Of, &Load), arrival: i128) -> u64 {
     };
     let old = around.old.iter().map(|load| (Of::Old, load));
     let all = old.chain(around.new.iter().map(|load| (Of::New, load)));
-    all.filter(blocks).map(|(_, load)| load.longest - 1).max().unwrap_or(0)
+    all.filter(blocks).map(|(_, load)| (load.id, load.longest - 1)).max_by_key(|(_, wait)| *wait)
 }
 
 /// Tasks of the old set that a task waits for, beside blocking.
@@ -342,8 +362,8 @@ fn more_urgent<'a>(around: &Around<'a>, task: &Load) -> Vec<&'a Load> {
 /// The longest response of an old task with the request while its job is pending.
 fn old_response(around: &Around, i: usize, steps: &mut Steps) -> Result<Nanos, NoBound> {
     let task = &around.old[i];
-    let wait = wait(around, (Of::Old, task), -i128::from(task.j));
-    let moments = requests(&more_urgent(around, task), wait, steps)?;
+    let wait = blocker(around, (Of::Old, task), -i128::from(task.j)).map_or(0, |(_, wait)| wait);
+    let moments = requests(&more_urgent(around, task), wait, around.stalls, steps)?;
     let first = -i128::from(task.j);
     let among_old = arrivals(around, Of::Old, (Of::Old, task), first, steps)?;
     // Also where new jobs would count that arrive before the request by their jitter.
@@ -360,8 +380,8 @@ fn old_response(around: &Around, i: usize, steps: &mut Steps) -> Result<Nanos, N
         let alone = [u].into_iter().filter(|_| around.policy != Policy::FixedPriority);
         let arrivals = among_old.iter().copied().chain(among_new).chain(alone);
         for arrival in arrivals.filter(|arrival| *arrival <= u) {
-            let start = at.start((Of::Old, task), arrival, steps)?;
-            worst = worst.max(i128::from(start) + i128::from(task.last) - arrival);
+            let [_, end] = at.last_segment((Of::Old, task), arrival, steps)?;
+            worst = worst.max(end - arrival);
         }
     }
     to_nanos(worst).ok_or(steps.undecided())
@@ -370,8 +390,8 @@ fn old_response(around: &Around, i: usize, steps: &mut Steps) -> Result<Nanos, N
 /// The longest response of a new task with old jobs in its busy period, or blocked by one.
 fn new_response(around: &Around, i: usize, steps: &mut Steps) -> Result<Nanos, NoBound> {
     let task = &around.new[i];
-    let wait = wait(around, (Of::New, task), -i128::from(task.j));
-    let moments = requests(&more_urgent(around, task), wait, steps)?;
+    let wait = blocker(around, (Of::New, task), -i128::from(task.j)).map_or(0, |(_, wait)| wait);
+    let moments = requests(&more_urgent(around, task), wait, around.stalls, steps)?;
     let mut worst = 0;
     for u in [None].into_iter().chain(moments.into_iter().map(Some)) {
         let at = Around { u, ..*around };
@@ -381,10 +401,10 @@ fn new_response(around: &Around, i: usize, steps: &mut Steps) -> Result<Nanos, N
             all.extend(arrivals(&at, Of::Old, (Of::New, task), first, steps)?);
         }
         for arrival in all {
-            let start = at.start((Of::New, task), arrival, steps)?;
+            let [start, end] = at.last_segment((Of::New, task), arrival, steps)?;
             // A job that arrives after its start belongs to a later busy period.
-            if i128::from(start) >= arrival {
-                worst = worst.max(i128::from(start) + i128::from(task.last) - arrival);
+            if start >= arrival {
+                worst = worst.max(end - arrival);
             }
         }
     }
@@ -434,12 +454,13 @@ fn busy_end(around: &Around, of: Of, steps: &mut Steps) -> Result<u64, NoBound> 
     let both = || around.old.iter().chain(around.new);
     let blocking = both().map(|load| load.longest - 1).max().unwrap_or(0);
     let alone = if of == Of::Old { around.old } else { around.new };
-    if utilisation::sum_against_one(alone.iter()) != Ordering::Less {
+    if utilisation::against(alone.iter(), around.stalls) != Ordering::Less {
         return Err(NoBound::NoFiniteBusyPeriod);
     }
     let end = least_fixed_point(1, around.old.len() + around.new.len(), steps, |length| {
         let within = i128::from(length) - 1;
-        let sum = around.old.iter().try_fold(blocking, |sum: u64, load| {
+        let base = blocking.checked_add(around.stalls.within(length, ANY)?)?;
+        let sum = around.old.iter().try_fold(base, |sum: u64, load| {
             let jobs = if of == Of::Old { load.released_within(length) } else { around.old_by(load, within) };
             sum.checked_add(jobs.checked_mul(load.c)?)
         })?;

@@ -228,6 +228,7 @@ pub fn edf_demand_test(tasks: &[HostTask]) -> Result<(), DemandWitness> {
             demand: fits(demand),
             blocking: Nanos::ZERO,
             blocked_by: None,
+            stalled: Nanos::ZERO,
         }
     };
     if let Some(task) = tasks.iter().find(|task| task.first_deadline() < i128::from(task.wcet.0)) {

@@ -5,6 +5,7 @@
 //! not always better.
 use super::busy_period::{NoBound, Steps};
 use super::load::{LONGEST, Load, loads};
+use super::stalls::Stalls;
 use super::{demand, fifo, fixed_priority, utilisation};
 use aegis_core::{ArrivalLaw, Nanos, Policy, Rejection, TaskId, TaskSet, Verdict};
 use core::cmp::Ordering;
@@ -97,7 +98,9 @@ pub fn remedies(set: &TaskSet, verdict: &Verdict) -> Vec<Remedy> {
     if verdict.admitted() {
         return Vec::new();
     }
-    let mut search = Search { set, loads: loads(set), steps: Steps::new(STEP_LIMIT), found: Vec::new() };
+    let stalls = Stalls::new(set.overheads());
+    let mut search =
+        Search { set, loads: loads(set), stalls, steps: Steps::new(STEP_LIMIT), found: Vec::new() };
     // What was found before the steps ran out stays found.
     let _ = search.run(verdict);
     search.found
@@ -106,6 +109,7 @@ pub fn remedies(set: &TaskSet, verdict: &Verdict) -> Vec<Remedy> {
 struct Search<'a> {
     set: &'a TaskSet,
     loads: Vec<Load>,
+    stalls: Stalls,
     steps: Steps,
     found: Vec<Remedy>,
 }
@@ -134,7 +138,7 @@ impl Search<'_> {
             suspects.truncate(MOST_SUSPECTS);
         }
         for policy in [Policy::Edf, Policy::FixedPriority, Policy::Fifo] {
-            if policy != verdict.policy && fits(policy, &self.loads, &mut self.steps)? {
+            if policy != verdict.policy && fits(policy, &self.loads, &self.stalls, &mut self.steps)? {
                 self.found.push(Remedy::OtherPolicy { policy });
             }
         }
@@ -239,14 +243,14 @@ impl Search<'_> {
         (task.segments, task.arrival, task.deadline) = (segments, arrival, deadline);
         let changed = Load::new(id, &task, self.set.overheads());
         let before = core::mem::replace(&mut self.loads[id.index()], changed);
-        let fits = fits(self.set.policy(), &self.loads, &mut self.steps);
+        let fits = fits(self.set.policy(), &self.loads, &self.stalls, &mut self.steps);
         self.loads[id.index()] = before;
         fits
     }
 }
 
 /// Whether admission accepts, by the cheapest exact test of the policy.
-fn fits(policy: Policy, loads: &[Load], steps: &mut Steps) -> Result<bool, NoBound> {
+fn fits(policy: Policy, loads: &[Load], stalls: &Stalls, steps: &mut Steps) -> Result<bool, NoBound> {
     let meets = |bound: Result<aegis_core::Bound, NoBound>, load: &Load| match bound {
         Ok(bound) => Ok(bound.wcrt.0 <= load.d),
         Err(NoBound::NoFiniteBusyPeriod) => Ok(false),
@@ -254,7 +258,7 @@ fn fits(policy: Policy, loads: &[Load], steps: &mut Steps) -> Result<bool, NoBou
     };
     match policy {
         Policy::Edf => {
-            let drains = match utilisation::sum_against_one(loads.iter()) {
+            let drains = match utilisation::against(loads.iter(), stalls) {
                 Ordering::Less => true,
                 Ordering::Equal => loads.iter().all(|load| load.j == 0),
                 Ordering::Greater => false,
@@ -262,26 +266,26 @@ fn fits(policy: Policy, loads: &[Load], steps: &mut Steps) -> Result<bool, NoBou
             if !drains {
                 return Ok(false);
             }
-            match demand::test(loads, steps) {
+            match demand::test(loads, stalls, steps) {
                 Err(demand::DemandWitness::Undecided { steps }) => Err(NoBound::Undecided { steps }),
                 answer => Ok(answer.is_ok()),
             }
         }
         Policy::FixedPriority => {
             for i in 0..loads.len() {
-                if !meets(fixed_priority::bound(loads, i, steps), &loads[i])? {
+                if !meets(fixed_priority::bound(loads, stalls, i, steps), &loads[i])? {
                     return Ok(false);
                 }
             }
             Ok(true)
         }
         Policy::Fifo => {
-            let length = match fifo::searched(loads, steps) {
+            let length = match fifo::searched(loads, stalls, steps) {
                 Err(NoBound::NoFiniteBusyPeriod) => return Ok(false),
                 length => length?,
             };
             for (i, load) in loads.iter().enumerate() {
-                if !meets(fifo::bound(loads, i, length, steps), load)? {
+                if !meets(fifo::bound(loads, stalls, i, length, steps), load)? {
                     return Ok(false);
                 }
             }

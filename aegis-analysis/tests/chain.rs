@@ -284,7 +284,7 @@ fn started_by_events_no_schedule_is_later() {
             jitter: rows[i].j,
             stages: vec![stage(i, &rows[i]), stage(i + 1, &rows[i + 1])],
         });
-        let servers = policies.map(|policy| Server { policy, preemptive: false });
+        let servers = policies.map(|policy| Server::new(policy, false));
         let Some(ends) = latest_ends(&pipelines, &servers, 60_000) else { continue };
         compared += 1;
         for (bound, end) in bounds.iter().zip(ends.into_iter().flatten()) {

@@ -1,7 +1,8 @@
 //! Mixed criticality: no schedule, with overruns at any moment, exceeds the bounds of either mode.
 use aegis_analysis::criticality::{applies, response_times};
 use aegis_core::{
-    Criticality, Nanos, Overheads, Partition, PartitionId, Policy, Priority, Rng, Segment, System, SystemTask,
+    Criticality, Nanos, Overheads, Partition, PartitionId, Policy, Priority, Rng, Segment, Stall, System,
+    SystemTask,
 };
 use std::collections::HashSet;
 
@@ -19,11 +20,11 @@ struct Row {
     critical: bool,
 }
 
-fn system(rows: &[Row]) -> System {
+fn system(rows: &[Row], recovery: Stall) -> System {
     let partition = Partition {
         name: "gpu".to_string(),
         policy: Policy::FixedPriority,
-        overheads: Overheads::default(),
+        overheads: Overheads { recovery, ..Overheads::default() },
         interference_permille: 1000,
     };
     let task = |(i, row): (usize, &Row)| SystemTask {
@@ -56,10 +57,12 @@ struct State {
     jobs: Vec<Vec<Job>>,
     /// Whose job, the job, for how long its segment has run, and how long it will.
     running: Option<(usize, Job, u8, u8)>,
+    /// Ticks since the last stall began, at most the gap, and what is left of it.
+    stall: (u8, u8),
 }
 
 /// The longest responses of jobs that end while the mode is low, and of all.
-fn longest(rows: &[Row], most: usize) -> Option<Vec<(u64, u64)>> {
+fn longest(rows: &[Row], stall: Stall, most: usize) -> Option<Vec<(u64, u64)>> {
     let small = |x: u64| u8::try_from(x).unwrap();
     let mut worst = vec![(0, 0); rows.len()];
     let start = State {
@@ -67,6 +70,7 @@ fn longest(rows: &[Row], most: usize) -> Option<Vec<(u64, u64)>> {
         since: rows.iter().map(|row| small(row.t)).collect(),
         jobs: vec![Vec::new(); rows.len()],
         running: None,
+        stall: (small(stall.gap.0), 0),
     };
     let mut seen = HashSet::from([start.clone()]);
     let mut open = vec![start];
@@ -102,16 +106,26 @@ fn longest(rows: &[Row], most: usize) -> Option<Vec<(u64, u64)>> {
             }
         }
         for state in now {
-            for mut next in choices(&state, rows) {
+            let stalls = |state: &State| {
+                let begins = state.stall == (small(stall.gap.0), 0) && stall.length > Nanos::ZERO;
+                begins.then(|| State { stall: (0, small(stall.length.0)), ..state.clone() })
+            };
+            let mut served = choices(&state, rows);
+            served.extend(stalls(&state));
+            let after: Vec<State> = served.iter().filter_map(stalls).collect();
+            served.extend(after);
+            for mut next in served {
+                let stalled = next.stall.1 > 0;
+                next.stall = ((next.stall.0 + 1).min(small(stall.gap.0)), next.stall.1.saturating_sub(1));
                 for (since, row) in next.since.iter_mut().zip(rows) {
                     *since = (*since + 1).min(small(row.t));
                 }
                 next.jobs.iter_mut().flatten().for_each(|job| job.age += 1);
                 if let Some((i, mut job, run, length)) = next.running.take() {
                     job.age += 1;
-                    let run = run + 1;
+                    let run = run + u8::from(!stalled);
                     let lo = small(rows[i].segments[usize::from(job.segment)].0);
-                    if run == lo && length > lo {
+                    if run == lo && length > lo && !stalled {
                         next.high = true;
                         for (jobs, row) in next.jobs.iter_mut().zip(rows) {
                             if !row.critical {
@@ -150,7 +164,8 @@ fn longest(rows: &[Row], most: usize) -> Option<Vec<(u64, u64)>> {
 fn choices(state: &State, rows: &[Row]) -> Vec<State> {
     let released = |jobs: &Vec<Job>| jobs.iter().position(|job| job.released);
     let first = state.jobs.iter().enumerate().find_map(|(i, jobs)| released(jobs).map(|k| (i, k)));
-    let Some((i, k)) = first.filter(|_| state.running.is_none()) else { return vec![state.clone()] };
+    let free = state.running.is_none() && state.stall.1 == 0;
+    let Some((i, k)) = first.filter(|_| free) else { return vec![state.clone()] };
     let mut next = state.clone();
     let job = next.jobs[i].remove(k);
     let (lo, hi) = rows[i].segments[usize::from(job.segment)];
@@ -181,7 +196,8 @@ fn no_response_exceeds_its_mode_s_bound() {
                 Row { segments, t: rng.between(c + 1, 11), j, critical }
             })
             .collect();
-        let system = system(&rows);
+        let stall = if rng.one_in(4) { Stall { length: Nanos(2), gap: Nanos(8) } } else { Stall::default() };
+        let system = system(&rows, stall);
         if !applies(&system, PartitionId(0)) {
             continue;
         }
@@ -189,7 +205,7 @@ fn no_response_exceeds_its_mode_s_bound() {
         if bounds.iter().any(|bound| bound.low.is_err() || matches!(bound.high, Some(Err(_)))) {
             continue;
         }
-        let Some(longest) = longest(&rows, 60_000) else { continue };
+        let Some(longest) = longest(&rows, stall, 60_000) else { continue };
         compared += 1;
         let reserved = aegis_analysis::criticality::reserved(&system, PartitionId(0)).unwrap();
         let reserved = aegis_analysis::fixed_priority::response_times(&reserved);
@@ -216,7 +232,7 @@ fn a_set_that_no_reservation_fits() {
         Row { segments: vec![(4, 4)], t: 10, j: 0, critical: false },
         Row { segments: vec![(2, 8)], t: 12, j: 0, critical: true },
     ];
-    let system = system(&rows);
+    let system = system(&rows, Stall::default());
     let bounds = response_times(&system, PartitionId(0)).unwrap();
     assert_eq!(bounds[1].low.as_ref().unwrap().wcrt, Nanos(6));
     assert_eq!(bounds[1].high, Some(Ok(Nanos(12))));

@@ -12,6 +12,10 @@ fn scale() -> usize {
 type Row = (u64, u64, u64, u64, u32);
 
 fn set(policy: Policy, rows: &[Row]) -> TaskSet {
+    set_with(policy, Stall::default(), rows)
+}
+
+fn set_with(policy: Policy, recovery: Stall, rows: &[Row]) -> TaskSet {
     let draft = |(i, &(c, t, d, j, p)): (usize, &Row)| TaskDraft {
         name: format!("task {i}"),
         segments: vec![Nanos(c)],
@@ -20,7 +24,8 @@ fn set(policy: Policy, rows: &[Row]) -> TaskSet {
         jitter: Nanos(j),
         priority: Some(Priority(p)),
     };
-    TaskSet::new(policy, Overheads::default(), rows.iter().enumerate().map(draft).collect()).unwrap()
+    let overheads = Overheads { recovery, ..Overheads::default() };
+    TaskSet::new(policy, overheads, rows.iter().enumerate().map(draft).collect()).unwrap()
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -37,10 +42,19 @@ struct State {
     since: Vec<u8>,
     jobs: Vec<Vec<Job>>,
     running: Option<(usize, Job, u8)>,
+    /// Ticks since the last stall began, at most the gap, and what is left of it.
+    stall: (u8, u8),
 }
 
 /// The longest response of each task, old ones first, and the longest wait from the request to the end of all old jobs.
-fn longest(rows: &[Row], old: usize, policy: Policy, delay: u64, states: usize) -> Option<(Vec<u64>, u64)> {
+fn longest(
+    rows: &[Row],
+    old: usize,
+    policy: Policy,
+    delay: u64,
+    stall: Stall,
+    states: usize,
+) -> Option<(Vec<u64>, u64)> {
     let small = |x: u64| u8::try_from(x).unwrap();
     let wait_limit = 100;
     let mut worst = vec![0; rows.len()];
@@ -50,6 +64,7 @@ fn longest(rows: &[Row], old: usize, policy: Policy, delay: u64, states: usize) 
         since: rows.iter().map(|row| small(row.1)).collect(),
         jobs: vec![Vec::new(); rows.len()],
         running: None,
+        stall: (small(stall.gap.0), 0),
     };
     let mut seen = HashSet::from([start.clone()]);
     let mut open = vec![start];
@@ -105,7 +120,17 @@ fn longest(rows: &[Row], old: usize, policy: Policy, delay: u64, states: usize) 
             }
         }
         for state in now {
-            for mut next in choices(&state, rows, policy) {
+            let stalls = |state: &State| {
+                let begins = state.stall == (small(stall.gap.0), 0) && stall.length > Nanos::ZERO;
+                begins.then(|| State { stall: (0, small(stall.length.0)), ..state.clone() })
+            };
+            let mut served = choices(&state, rows, policy);
+            served.extend(stalls(&state));
+            let after: Vec<State> = served.iter().filter_map(stalls).collect();
+            served.extend(after);
+            for mut next in served {
+                let stalled = next.stall.1 > 0;
+                next.stall = ((next.stall.0 + 1).min(small(stall.gap.0)), next.stall.1.saturating_sub(1));
                 for (since, row) in next.since.iter_mut().zip(rows) {
                     *since = (*since + 1).min(small(row.1));
                 }
@@ -120,8 +145,8 @@ fn longest(rows: &[Row], old: usize, policy: Policy, delay: u64, states: usize) 
                 }
                 if let Some((i, mut job, left)) = next.running.take() {
                     job.age += 1;
-                    if left > 1 {
-                        next.running = Some((i, job, left - 1));
+                    if left > 1 || stalled {
+                        next.running = Some((i, job, left - u8::from(!stalled)));
                     } else {
                         worst[i] = worst[i].max(u64::from(job.age));
                     }
@@ -143,7 +168,7 @@ fn longest(rows: &[Row], old: usize, policy: Policy, delay: u64, states: usize) 
 }
 
 fn choices(state: &State, rows: &[Row], policy: Policy) -> Vec<State> {
-    if state.running.is_some() {
+    if state.running.is_some() || state.stall.1 > 0 {
         return vec![state.clone()];
     }
     let mut ready = Vec::new();
@@ -180,7 +205,7 @@ fn random(rng: &mut Rng, jitter: u64) -> Vec<Row> {
 }
 
 #[track_caller]
-fn check(policy: Policy, seed: u64, sets: usize, jitter: u64) {
+fn check(policy: Policy, seed: u64, sets: usize, jitter: u64, stall: Stall) {
     let mut rng = Rng::new(seed);
     let (mut compared, mut attained, mut above, mut waits) = (0, 0, 0, 0);
     while compared < sets * scale() {
@@ -189,12 +214,12 @@ fn check(policy: Policy, seed: u64, sets: usize, jitter: u64) {
         if full(&old) || full(&new) {
             continue;
         }
-        let [before, after] = [&old, &new].map(|rows| set(policy, rows));
+        let [before, after] = [&old, &new].map(|rows| set_with(policy, stall, rows));
         let wait = idle_wait(&before).unwrap();
         let delay = rng.between(0, wait.0 + 1);
         let bounds = response_times(&before, &after, Nanos(delay)).unwrap();
         let rows = [old.clone(), new.clone()].concat();
-        let Some((longest, longest_wait)) = longest(&rows, old.len(), policy, delay, 40_000) else {
+        let Some((longest, longest_wait)) = longest(&rows, old.len(), policy, delay, stall, 40_000) else {
             continue;
         };
         compared += 1;
@@ -221,20 +246,28 @@ fn check(policy: Policy, seed: u64, sets: usize, jitter: u64) {
 
 #[test]
 fn fixed_priority_responses_are_never_longer() {
-    check(Policy::FixedPriority, 1, 120, 0);
-    check(Policy::FixedPriority, 2, 30, 2);
+    check(Policy::FixedPriority, 1, 120, 0, Stall::default());
+    check(Policy::FixedPriority, 2, 30, 2, Stall::default());
 }
 
 #[test]
 fn edf_responses_are_never_longer() {
-    check(Policy::Edf, 3, 120, 0);
-    check(Policy::Edf, 4, 30, 2);
+    check(Policy::Edf, 3, 120, 0, Stall::default());
+    check(Policy::Edf, 4, 30, 2, Stall::default());
 }
 
 #[test]
 fn fifo_responses_are_never_longer() {
-    check(Policy::Fifo, 5, 120, 0);
-    check(Policy::Fifo, 6, 20, 2);
+    check(Policy::Fifo, 5, 120, 0, Stall::default());
+    check(Policy::Fifo, 6, 20, 2, Stall::default());
+}
+
+#[test]
+fn stalls_around_a_request() {
+    let stall = Stall { length: Nanos(2), gap: Nanos(11) };
+    for (policy, seed) in [(Policy::FixedPriority, 7), (Policy::Edf, 8), (Policy::Fifo, 9)] {
+        check(policy, seed, 15, 0, stall);
+    }
 }
 
 /// Two sets that are schedulable alone, and not right after each other.

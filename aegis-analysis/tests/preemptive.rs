@@ -176,7 +176,7 @@ fn longest(rows: &[Row], policy: Policy, shorter: bool) -> Option<Vec<u64>> {
         Pipeline { t, jitter: j, stages: vec![stage] }
     };
     let pipelines: Vec<Pipeline> = rows.iter().map(pipeline).collect();
-    let ends = latest_ends(&pipelines, &[Server { policy, preemptive: true }], 40_000)?;
+    let ends = latest_ends(&pipelines, &[Server::new(policy, true)], 40_000)?;
     Some(ends.into_iter().flatten().collect())
 }
 
@@ -252,7 +252,7 @@ fn suspension_bounds_are_safe() {
         if bounds.iter().any(Result::is_err) {
             continue;
         }
-        let server = Server { policy: Policy::FixedPriority, preemptive: true };
+        let server = Server::new(Policy::FixedPriority, true);
         let Some(ends) = latest_ends(&pipelines, &[server], 30_000) else { continue };
         compared += 1;
         for (bound, ends) in plain(bounds).into_iter().zip(ends) {
@@ -320,7 +320,7 @@ fn arrivals_with_each_segment_are_not_the_worst() {
         .collect();
     let stages = vec![stage(2, segments.0, (0, 0)), stage(2, segments.1, (host, host))];
     pipelines.push(Pipeline { t: 40, jitter: 0, stages });
-    let server = Server { policy: Policy::FixedPriority, preemptive: true };
+    let server = Server::new(Policy::FixedPriority, true);
     let ends = latest_ends(&pipelines, &[server], 1_000_000).unwrap();
     assert_eq!(ends[2][1], 11);
     let mut tasks = host_tasks(&[(1, 12, 12, 0, 0), (1, 4, 4, 0, 1), (4, 40, 40, 0, 2)]);
@@ -352,7 +352,6 @@ fn suspension_is_not_blocking_under_edf() {
         Pipeline { t: 12, jitter: 0, stages: vec![stage(1, 12, (0, 0)), stage(3, 12, (0, 5))] },
         Pipeline { t: 15, jitter: 0, stages: vec![stage(5, 15, (0, 0))] },
     ];
-    let ends =
-        latest_ends(&pipelines, &[Server { policy: Policy::Edf, preemptive: true }], 1_000_000).unwrap();
+    let ends = latest_ends(&pipelines, &[Server::new(Policy::Edf, true)], 1_000_000).unwrap();
     assert!(ends[0][1] > 12 || ends[1][0] > 15, "{ends:?}");
 }

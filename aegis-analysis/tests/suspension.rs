@@ -5,8 +5,8 @@ use aegis_analysis::NoBound;
 use aegis_analysis::fixed_priority;
 use aegis_analysis::suspension::{Response, Rule, response_times};
 use aegis_core::{
-    HostPart, Nanos, Overheads, Partition, PartitionId, Policy, Priority, Rng, Segment, System, SystemTask,
-    TaskDraft, TaskSet,
+    HostPart, Nanos, Overheads, Partition, PartitionId, Policy, Priority, Rng, Segment, Stall, System,
+    SystemTask, TaskDraft, TaskSet,
 };
 use pipelines::{Pipeline, Server, Stage, latest_ends};
 
@@ -31,12 +31,11 @@ fn row(segments: &[u64], host: &[(u64, u64)], t: u64, d: u64) -> Row {
 
 /// Tasks in the order of their priorities.
 fn system(policy: Policy, rows: &[Row]) -> System {
-    let partition = Partition {
-        name: "gpu".to_string(),
-        policy,
-        overheads: Overheads::default(),
-        interference_permille: 1000,
-    };
+    system_with(policy, Overheads::default(), rows)
+}
+
+fn system_with(policy: Policy, overheads: Overheads, rows: &[Row]) -> System {
+    let partition = Partition { name: "gpu".to_string(), policy, overheads, interference_permille: 1000 };
     let task = |(i, row): (usize, &Row)| SystemTask {
         name: format!("task {i}"),
         segments: row
@@ -70,8 +69,9 @@ fn pipelines(rows: &[Row]) -> Vec<Pipeline> {
 }
 
 /// The longest response of each task in any schedule.
-fn longest(rows: &[Row], policy: Policy, most: usize) -> Option<Vec<u64>> {
-    let ends = latest_ends(&pipelines(rows), &[Server { policy, preemptive: false }], most)?;
+fn longest(rows: &[Row], policy: Policy, stall: Option<(u64, u64)>, most: usize) -> Option<Vec<u64>> {
+    let server = Server { stall, ..Server::new(policy, false) };
+    let ends = latest_ends(&pipelines(rows), &[server], most)?;
     Some(ends.iter().map(|stages| *stages.last().unwrap()).collect())
 }
 
@@ -90,6 +90,8 @@ struct Shape {
     segments: u64,
     jitter: u64,
     shorter: bool,
+    /// Length and gap.
+    stall: Option<(u64, u64)>,
 }
 
 fn random(rng: &mut Rng, shape: Shape) -> Vec<Row> {
@@ -144,11 +146,14 @@ fn check(policy: Policy, seed: u64, sets: usize, shape: Shape) -> Found {
         {
             continue;
         }
-        let bounds = bounds(policy, &rows);
+        let (length, gap) = shape.stall.unwrap_or_default();
+        let recovery = Stall { length: Nanos(length), gap: Nanos(gap) };
+        let overheads = Overheads { recovery, ..Overheads::default() };
+        let bounds = response_times(&system_with(policy, overheads, &rows), PartitionId(0));
         if bounds.iter().any(Result::is_err) {
             continue;
         }
-        let Some(longest) = longest(&rows, policy, 60_000) else { continue };
+        let Some(longest) = longest(&rows, policy, shape.stall, 60_000) else { continue };
         compared += 1;
         for (bound, longest) in bounds.into_iter().flatten().zip(longest) {
             assert!(bound.wcrt.0 >= longest, "{policy}, seed {seed}: {longest} > {bound:?} of {rows:?}");
@@ -173,7 +178,8 @@ fn check(policy: Policy, seed: u64, sets: usize, shape: Shape) -> Found {
     found
 }
 
-const TWO: Shape = Shape { tasks: 2, longest_period: 11, segments: 2, jitter: 0, shorter: false };
+const TWO: Shape =
+    Shape { tasks: 2, longest_period: 11, segments: 2, jitter: 0, shorter: false, stall: None };
 
 #[test]
 fn fixed_priority_bounds_are_safe() {
@@ -201,7 +207,7 @@ fn fifo_bounds_are_safe() {
 
 #[test]
 fn three_tasks() {
-    let shape = Shape { tasks: 3, longest_period: 9, segments: 2, jitter: 0, shorter: false };
+    let shape = Shape { tasks: 3, longest_period: 9, segments: 2, jitter: 0, shorter: false, stall: None };
     check(Policy::FixedPriority, 12, 10, shape);
     check(Policy::Edf, 13, 10, shape);
 }
@@ -257,7 +263,7 @@ fn inherited_jitter_is_not_ignored() {
         {
             continue;
         }
-        let Some(longest) = longest(&rows, Policy::FixedPriority, 60_000) else { continue };
+        let Some(longest) = longest(&rows, Policy::FixedPriority, None, 60_000) else { continue };
         sets += 1;
         assert!(sets < 400, "seed {seed}: the mistake is not found");
         let wrong = without_inherited_jitter(&rows);
@@ -266,5 +272,12 @@ fn inherited_jitter_is_not_ignored() {
             exceeded += usize::from(wrong < longest);
             assert!(safe.is_none_or(|safe| safe >= longest), "seed {seed}: {rows:?}");
         }
+    }
+}
+
+#[test]
+fn stalls_are_in_both_bounds() {
+    for (policy, seed) in [(Policy::FixedPriority, 31), (Policy::Edf, 32), (Policy::Fifo, 33)] {
+        check(policy, seed, 15, Shape { stall: Some((2, 9)), longest_period: 9, ..TWO });
     }
 }

@@ -25,6 +25,15 @@ pub struct Stage {
 pub struct Server {
     pub policy: Policy,
     pub preemptive: bool,
+    /// Length and gap of stalls, which may begin at any moment, before a choice or after it.
+    pub stall: Option<(u64, u64)>,
+}
+
+impl Server {
+    /// One that never stalls.
+    pub fn new(policy: Policy, preemptive: bool) -> Self {
+        Self { policy, preemptive, stall: None }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,6 +69,8 @@ struct State {
     jobs: Vec<Vec<Job>>,
     /// Of each partition: whose job, its age and stage, what is left.
     running: Vec<Option<(usize, u16, u8, u16)>>,
+    /// Of each partition that stalls: ticks since the last began, at most the gap, and what is left of it.
+    stalls: Vec<(u16, u16)>,
 }
 
 fn small(x: u64) -> u16 {
@@ -74,6 +85,7 @@ pub fn latest_ends(pipelines: &[Pipeline], servers: &[Server], most: usize) -> O
         since: pipelines.iter().map(|p| small(p.t)).collect(),
         jobs: vec![Vec::new(); pipelines.len()],
         running: vec![None; servers.len()],
+        stalls: servers.iter().map(|server| (server.stall.map_or(0, |(_, gap)| small(gap)), 0)).collect(),
     };
     let mut seen = HashSet::from([start.clone()]);
     let mut open = vec![start];
@@ -81,7 +93,10 @@ pub fn latest_ends(pipelines: &[Pipeline], servers: &[Server], most: usize) -> O
         for arrived in released(arrivals(&state, pipelines), pipelines) {
             let mut chosen = vec![arrived];
             for (p, server) in servers.iter().enumerate() {
-                chosen = chosen.into_iter().flat_map(|s| choices(&s, pipelines, p, *server)).collect();
+                let before = with_stall(&chosen, p, *server);
+                chosen = before.iter().flat_map(|s| choices(s, pipelines, p, *server)).collect();
+                let after = with_stall(&chosen, p, *server);
+                chosen.extend(after.into_iter().skip(chosen.len()));
             }
             for served in chosen {
                 for next in tick(served, pipelines, servers, &mut worst) {
@@ -144,8 +159,20 @@ fn released(states: Vec<State>, pipelines: &[Pipeline]) -> Vec<State> {
     all
 }
 
+/// All of `states`, then those in which a stall begins now.
+fn with_stall(states: &[State], partition: usize, server: Server) -> Vec<State> {
+    let mut all = states.to_vec();
+    let Some((length, gap)) = server.stall else { return all };
+    for state in states.iter().filter(|state| state.stalls[partition] == (small(gap), 0)) {
+        let mut with = state.clone();
+        with.stalls[partition] = (0, small(length));
+        all.push(with);
+    }
+    all
+}
+
 fn choices(state: &State, pipelines: &[Pipeline], partition: usize, server: Server) -> Vec<State> {
-    if state.running[partition].is_some() {
+    if state.running[partition].is_some() || state.stalls[partition].1 > 0 {
         return vec![state.clone()];
     }
     let mut ready = Vec::new();
@@ -201,10 +228,19 @@ fn tick(mut state: State, pipelines: &[Pipeline], servers: &[Server], worst: &mu
             };
         }
     }
+    let stalled: Vec<bool> = state.stalls.iter().map(|stall| stall.1 > 0).collect();
+    for ((since, left), server) in state.stalls.iter_mut().zip(servers) {
+        *since = (*since + 1).min(server.stall.map_or(0, |(_, gap)| small(gap)));
+        *left = left.saturating_sub(1);
+    }
     let mut all = vec![state];
     for p in 0..servers.len() {
         let Some((i, age, s, left)) = all[0].running[p] else { continue };
         let age = age + 1;
+        if stalled[p] {
+            all.iter_mut().for_each(|state| state.running[p] = Some((i, age, s, left)));
+            continue;
+        }
         if left > 1 && servers[p].preemptive {
             for state in &mut all {
                 state.running[p] = None;
