@@ -20,16 +20,22 @@
 
 mod blocking;
 mod busy_period;
+pub mod certify;
 pub mod chain;
+pub mod confidence;
+pub mod conflict;
+pub mod critical;
 pub mod criticality;
 pub mod dag;
 mod demand;
+pub mod demand_curve;
 mod derivation;
 pub mod edf;
 pub mod fifo;
 pub mod fixed_priority;
 mod holistic;
 pub mod incremental;
+pub mod jobs;
 mod load;
 pub mod mode_change;
 pub mod partition;
@@ -42,6 +48,9 @@ mod system;
 pub mod utilisation;
 
 pub use busy_period::NoBound;
+pub use certify::certify;
+pub use conflict::smallest_conflict;
+pub use critical::critical_instant;
 pub use incremental::{Accepted, Admission, Refusal};
 pub use quick::QuickVerdict;
 pub use remedy::{Remedy, remedies};
@@ -72,7 +81,7 @@ pub fn admit(set: &TaskSet) -> Verdict {
     let gave_up = |rejection: &Rejection| matches!(rejection, Rejection::Undecided { .. });
     match quick.witness() {
         None => rejections.retain(|rejection| !gave_up(rejection)),
-        Some(witness) if rejections.iter().all(gave_up) => rejections = vec![witness],
+        Some(witness) if rejections.iter().all(gave_up) && !gave_up(&witness) => rejections = vec![witness],
         Some(_) => {}
     }
     let answers = set.tasks().iter().zip(bounds).enumerate();

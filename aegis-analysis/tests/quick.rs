@@ -88,7 +88,7 @@ fn random(rng: &mut Rng, shape: Shape) -> (Overheads, Vec<Row>) {
         let d = of_period(rng.between(shape.deadline.0, shape.deadline.1)).max(1);
         let j = if rng.one_in(2) { of_period(rng.between(0, shape.jitter)) } else { 0 };
         let priority = rng.one_in(2).then(|| u32::try_from(rng.between(0, n)).unwrap());
-        Row { segments, t, d, j, priority }
+        Row { segments, t, d, j, priority, curve: None }
     });
     let mut rows: Vec<Row> = rows.collect();
     // Some sets are given priorities, with ties; others are deadline-monotonic.

@@ -54,11 +54,19 @@ impl ArrivalLaw {
         }
     }
 
-    /// The average time between two jobs at the long-run rate, rounded down: the period where there is one.
+    /// The average time between two jobs at the long-run rate, rounded down but at least 1 ns (unless the period is 0):
+    /// the period where there is one.
+    ///
+    /// Bursts are denser: no bound may be computed with this.
     #[must_use]
     pub fn mean_distance(&self) -> Nanos {
-        let (jobs, window) = self.rate();
-        Nanos(window.0 / jobs.max(1))
+        match self {
+            Self::Sporadic(period) => *period,
+            Self::Curve(curve) => {
+                let (jobs, window) = curve.rate();
+                Nanos((window.0 / jobs).max(1))
+            }
+        }
     }
 
     /// `α(x)`: the most jobs that arrive in any half-open window `[t, t + x)`. `u64::MAX` stands for all that is more.
