@@ -244,7 +244,7 @@ pub(crate) struct SimulateArgs {
     /// How long jobs are released, in virtual time
     #[arg(long, default_value = "10 s", allow_hyphen_values = true)]
     pub duration: Nanos,
-    /// First arrival of a task, as in `lidar=1ms`; may be repeated [default: the system file's offset, else 0]
+    /// First arrival of a task, as in `lidar=1ms`; may be repeated [default: the file's offset, else 0]
     #[arg(long, value_name = "TASK=TIME", value_parser = offset)]
     pub offset: Vec<(String, Nanos)>,
     /// How long segments take

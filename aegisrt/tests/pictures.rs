@@ -74,12 +74,18 @@ fn the_staircase_is_the_computed_demand() {
         let set = set(&folder);
         // Where the axes lie is part of the picture; what lies between is not.
         let [(left, bottom), (right, top)] = corners(&svg, "time")[..] else { panic!("{svg}") };
-        let busy = aegis_analysis::admit(&set).tasks.iter().map(|task| task.bound.as_ref().unwrap().busy_period).max();
+        let busy = aegis_analysis::admit(&set)
+            .tasks
+            .iter()
+            .map(|task| task.bound.as_ref().unwrap().busy_period)
+            .max();
         let busy = busy.unwrap().0;
         let until = (busy + busy / 10).max(100_000_000);
         let steps = curve(&set, aegisrt::Nanos(until));
         // Along the diagonal of the time both axes are known; demand may be above it.
-        let x = |t: u64| left + i64::try_from(i128::from(right - left) * i128::from(t) / i128::from(until)).unwrap();
+        let x = |t: u64| {
+            left + i64::try_from(i128::from(right - left) * i128::from(t) / i128::from(until)).unwrap()
+        };
         let most = steps.iter().map(Step::needed).max().unwrap().0.max(until);
         let full = 70_000 - bottom;
         let y = |t: u64| bottom + i64::try_from(i128::from(full) * i128::from(t) / i128::from(most)).unwrap();
@@ -110,7 +116,7 @@ fn an_admitted_set_shows_no_violation() {
     let svg = picture(&folder, "--svg-demand", 0);
     well_formed(&svg);
     assert!(!svg.contains("class=\"bad\""), "{svg}");
-    assert!(svg.contains("stay within the time"), "{svg}");
+    assert!(svg.contains("stays within the time"), "{svg}");
 }
 
 #[test]

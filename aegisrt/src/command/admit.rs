@@ -6,7 +6,7 @@ use crate::backends::Backends;
 use crate::cli::{AdmitArgs, TasksArgs};
 use crate::output::Output;
 use crate::{Error, SystemFile, runtime, svg, tasks_file};
-use aegis_core::{PartitionId, System, TaskSet};
+use aegis_core::{Nanos, PartitionId, System, TaskSet};
 use std::path::Path;
 
 pub(crate) fn run(args: &AdmitArgs, output: &Output) -> Result<u8, Error> {
@@ -20,7 +20,8 @@ pub(crate) fn run(args: &AdmitArgs, output: &Output) -> Result<u8, Error> {
 /// Writes the pictures that the arguments ask for.
 fn draw(args: &AdmitArgs, admission: &Admission) -> Result<(), Error> {
     let answer = admission.partition(args.partition.as_deref()).ok_or_else(|| {
-        let names = admission.partitions.iter().map(|a| &*admission.system.partitions()[a.partition.index()].name);
+        let names =
+            admission.partitions.iter().map(|a| &*admission.system.partitions()[a.partition.index()].name);
         let names: Vec<&str> = names.collect();
         let name = args.partition.as_deref().unwrap_or_default();
         Error::Argument(format!(
@@ -65,8 +66,18 @@ fn asked(args: &TasksArgs, output: &Output) -> Result<Asked, Error> {
     Ok(Asked { system: System::of_set(&set), file: Some(file), statement })
 }
 
-/// The tasks that the arguments name as one partition runs them, and the system file if they come from one.
-pub(crate) fn task_set(args: &TasksArgs, output: &Output) -> Result<(TaskSet, Option<SystemFile>), Error> {
+/// The tasks of one partition, as a simulation runs them.
+pub(crate) struct OnePartition {
+    /// The tasks with their WCETs.
+    pub set: TaskSet,
+    /// The first arrival of each, where it is stated, else 0.
+    pub offsets: Vec<Nanos>,
+    /// The system file, if they come from one.
+    pub file: Option<SystemFile>,
+}
+
+/// The tasks that the arguments name, if one partition without host parts runs them.
+pub(crate) fn one_partition(args: &TasksArgs, output: &Output) -> Result<OnePartition, Error> {
     let Asked { system, file, .. } = asked(args, output)?;
     let [_] = system.partitions() else {
         let partitions = system.partitions().len();
@@ -80,8 +91,12 @@ pub(crate) fn task_set(args: &TasksArgs, output: &Output) -> Result<(TaskSet, Op
             task.name
         )));
     }
+    let offsets = match &file {
+        Some(file) => file.spec.tasks().iter().map(|task| task.offset).collect(),
+        None => system.tasks().iter().map(|task| task.offset.unwrap_or_default()).collect(),
+    };
     match system.partition_set(PartitionId(0)) {
-        Some(Ok(set)) => Ok((set, file)),
+        Some(Ok(set)) => Ok(OnePartition { set, offsets, file }),
         Some(Err(error)) => Err(Error::Argument(error.to_string())),
         None => Err(Error::Argument("the file has no tasks".to_owned())),
     }
