@@ -20,7 +20,10 @@
 
 mod blocking;
 mod busy_period;
+pub mod certify;
 pub mod confidence;
+pub mod conflict;
+pub mod critical;
 mod demand;
 pub mod demand_curve;
 mod derivation;
@@ -36,6 +39,9 @@ mod stalls;
 pub mod utilisation;
 
 pub use busy_period::NoBound;
+pub use certify::certify;
+pub use conflict::smallest_conflict;
+pub use critical::critical_instant;
 pub use incremental::{Accepted, Admission, Refusal};
 pub use quick::QuickVerdict;
 pub use remedy::{Remedy, remedies};
@@ -62,7 +68,7 @@ pub fn admit(set: &TaskSet) -> Verdict {
     let gave_up = |rejection: &Rejection| matches!(rejection, Rejection::Undecided { .. });
     match quick.witness() {
         None => rejections.retain(|rejection| !gave_up(rejection)),
-        Some(witness) if rejections.iter().all(gave_up) => rejections = vec![witness],
+        Some(witness) if rejections.iter().all(gave_up) && !gave_up(&witness) => rejections = vec![witness],
         Some(_) => {}
     }
     let answers = set.tasks().iter().zip(bounds).enumerate();

@@ -1,24 +1,28 @@
 //! `aegis admit`: the verdict with its bounds and terms, or the witnesses and what would fit.
-use super::{NOT_ADMITTED, profile};
+use super::{NOT_ADMITTED, admit_jobs, profile, worst_schedule};
 use crate::admission::{self, Admission};
 use crate::assurance::{self, Statement};
 use crate::backends::Backends;
 use crate::cli::{AdmitArgs, TasksArgs};
 use crate::output::Output;
 use crate::{Error, SystemFile, runtime, svg, tasks_file};
-use aegis_core::{Nanos, PartitionId, System, TaskSet};
+use aegis_analysis::certify;
+use aegis_core::{Nanos, PartitionId, System, TaskSet, Verdict};
 use std::path::Path;
 
 pub(crate) fn run(args: &AdmitArgs, output: &Output) -> Result<u8, Error> {
+    if let Some(jobs) = &args.jobs.jobs {
+        return admit_jobs::run(jobs, &args.jobs, output);
+    }
     let Asked { system, statement, .. } = asked(&args.tasks, output)?;
     let admission = Admission::of(system, statement)?;
-    draw(args, &admission)?;
+    write_what_is_asked(args, &admission, output)?;
     output.answer(|| admission::whole(&admission), || admission::value(&admission));
     Ok(if admission.admitted() { 0 } else { NOT_ADMITTED })
 }
 
-/// Writes the pictures that the arguments ask for.
-fn draw(args: &AdmitArgs, admission: &Admission) -> Result<(), Error> {
+/// Writes the pictures and the proof that the arguments ask for.
+fn write_what_is_asked(args: &AdmitArgs, admission: &Admission, output: &Output) -> Result<(), Error> {
     let answer = admission.partition(args.partition.as_deref()).ok_or_else(|| {
         let names =
             admission.partitions.iter().map(|a| &*admission.system.partitions()[a.partition.index()].name);
@@ -33,7 +37,27 @@ fn draw(args: &AdmitArgs, admission: &Admission) -> Result<(), Error> {
     if let Some(path) = &args.svg_demand {
         write(path, &svg::demand::picture(&answer.set, &answer.verdict, name))?;
     }
+    if let Some(path) = &args.svg_schedule {
+        write(path, &worst_schedule::picture(&answer.set, &answer.verdict, name)?)?;
+    }
+    if let Some(path) = &args.certificate {
+        write_certificate(path, &answer.set, &answer.verdict, output)?;
+    }
     Ok(())
+}
+
+/// Writes the proof of `verdict`, after the checker has accepted it. A rejection may have none: that is a note.
+fn write_certificate(path: &Path, set: &TaskSet, verdict: &Verdict, output: &Output) -> Result<(), Error> {
+    let certificate = match certify(set, verdict) {
+        Err(why) if !verdict.admitted() => {
+            output.note(format!("no certificate is written: {why}"));
+            return Ok(());
+        }
+        certificate => certificate?.to_string(),
+    };
+    aegis_certificate::check(&certificate)
+        .map_err(|why| Error::Defect(format!("the certificate of this answer does not check: {why}")))?;
+    write(path, &certificate)
 }
 
 fn write(path: &Path, text: &str) -> Result<(), Error> {
