@@ -192,6 +192,7 @@ fn answers_have_the_documented_shape() {
     let overload = json!({ "policy": "np-edf", "tasks": [
         { "name": "a", "c_ns": 60, "t_ns": 100 }, { "name": "b", "c_ns": 50, "t_ns": 100 } ] });
     let everything = with(&everything(), "/tasks/1/host", Value::Null);
+    let everything = with(&everything, "/chains/0/deadline_ns", Value::Null);
     for value in [overload, everything] {
         let folder = Folder::with("tasks.json", value.to_string());
         for policy in ["np-edf", "np-fp", "fifo"] {
