@@ -16,8 +16,14 @@ const SEED: u64 = 4;
 const UTILISATIONS: [f64; 4] = [0.5, 0.7, 0.9, 0.95];
 const POLICIES: [Policy; 3] = [Policy::Edf, Policy::FixedPriority, Policy::Fifo];
 
+/// A positive number of nanoseconds, rounded down, at least 1.
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "seconds at most, and positive")]
+fn whole(ns: f64) -> u64 {
+    (ns as u64).max(1)
+}
+
 fn period(rng: &mut Rng) -> u64 {
-    (1e7 * 100f64.powf(rng.unit())) as u64
+    whole(1e7 * 100f64.powf(rng.unit()))
 }
 
 /// `(C, T)` of `n` tasks.
@@ -29,7 +35,7 @@ fn tasks(rng: &mut Rng, n: usize, utilisation: f64) -> Vec<(u64, u64)> {
             let rest = (n - 1 - i) as f64;
             let next = if rest > 0.0 { left * rng.unit().powf(1.0 / rest) } else { 0.0 };
             let t = period(rng);
-            tasks.push(((((left - next) * t as f64) as u64).max(1), t));
+            tasks.push((whole((left - next) * t as f64), t));
             left = next;
         }
         let shortest = tasks.iter().map(|(_, t)| *t).min().unwrap_or(1);
@@ -234,7 +240,7 @@ fn incremental() {
                 let candidate = |rng: &mut Rng, k: usize| {
                     let t = period(rng);
                     let share = 2.0 * rng.unit() * utilisation / n as f64;
-                    let mut task = task(format!("t{k}"), (((share * t as f64) as u64).max(1), t));
+                    let mut task = task(format!("t{k}"), (whole(share * t as f64), t));
                     // First come, first served makes all wait for all: the shortest period would decide alone.
                     if policy == Policy::Fifo {
                         task.deadline = Nanos::from_secs(1);
@@ -252,7 +258,8 @@ fn incremental() {
                 for _ in 0..adds {
                     if admission.len() >= size {
                         let ids: Vec<_> = admission.tasks().map(|(id, _)| id).collect();
-                        admission.remove(ids[(rng.bits() % ids.len() as u64) as usize]);
+                        let chosen = rng.between(0, ids.len() as u64 - 1);
+                        admission.remove(ids[usize::try_from(chosen).expect("a position")]);
                     }
                     let task = candidate(&mut rng, k);
                     k += 1;
