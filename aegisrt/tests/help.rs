@@ -32,6 +32,7 @@ helps! {
     trust: "trust",
     profile: "profile",
     admit: "admit",
+    verify_certificate: "verify-certificate",
     plan: "plan",
     run: "run",
     simulate: "simulate",
