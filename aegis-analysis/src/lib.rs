@@ -13,15 +13,21 @@
 //! completion are part of every segment, also where it blocks others.
 #![forbid(unsafe_code)]
 
+pub mod assignment;
 mod blocking;
 mod busy_period;
 mod demand;
 mod derivation;
 pub mod edf;
 pub mod fifo;
+mod fits;
 pub mod fixed_priority;
+pub mod in_flight;
 mod load;
 pub mod remedy;
+pub mod sensitivity;
+pub mod split;
+pub mod tolerance;
 pub mod utilisation;
 
 pub use busy_period::NoBound;
