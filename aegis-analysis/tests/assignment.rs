@@ -71,7 +71,7 @@ fn check(seed: u64, sets: usize, n: u64) {
     println!(
         "{sets} sets of {n}: {found} fit, {only_optimal} of them in no order that has a name, {none} in none"
     );
-    assert!(none > sets / 10 && found > sets / 10, "{none} {found}");
+    assert!(none >= sets / 10 && found >= sets / 10, "{none} {found}");
 }
 
 #[test]

@@ -34,7 +34,7 @@ fn sentences_for_the_blocked_pair() {
             "`C` in 2 segments",
             "a WCET of 15.000001 ms for `C`",
             "a deadline of 64.999999 ms for `B`",
-            "all WCETs at 76.9231 %",
+            "all WCETs at 76.9230 %",
         ]
     );
     assert!(says(&named(Policy::Edf, &tasks[..2])).is_empty());
