@@ -111,13 +111,14 @@ pub fn with_priorities(set: &TaskSet, priorities: &[Priority]) -> TaskSet {
 /// # Errors
 /// [`NoOrder`], with the tasks that prove it.
 pub fn optimal(set: &TaskSet) -> Result<Vec<Priority>, NoOrder> {
-    audsley(Levels::new(loads(set), closed_forms_hold(set)), first_that_meets)
+    let above = closed_forms_hold(set).then(|| Above::of(&loads(set)));
+    audsley(Levels::new(loads(set), above), first_that_meets)
 }
 
 /// As [`optimal`], for tasks that block nobody: what every other order with every split needs at least.
 pub(super) fn optimal_unblocked(loads: &[Load]) -> Result<Vec<Priority>, NoOrder> {
     let loads = loads.iter().map(|load| Load { longest: 1, ..load.clone() });
-    audsley(Levels::new(loads.collect(), false), first_that_meets)
+    audsley(Levels::new(loads.collect(), None), first_that_meets)
 }
 
 /// Later deadlines first: most often the first that is asked goes last.
@@ -139,7 +140,7 @@ fn first_that_meets(levels: &mut Levels, left: &[usize]) -> Result<Option<usize>
 /// [`NoOrder`], with the tasks that prove it.
 pub fn robust(set: &TaskSet) -> Result<Robust, NoOrder> {
     let mut least = u64::MAX;
-    let priorities = audsley(Levels::new(loads(set), false), |levels, left| {
+    let priorities = audsley(Levels::new(loads(set), None), |levels, left| {
         let mut most: Option<(u64, usize)> = None;
         let mut undecided = false;
         for (k, &i) in left.iter().enumerate() {
@@ -194,32 +195,24 @@ struct Levels {
     loads: Vec<Load>,
     /// The longest wait for a task that has a priority.
     wait: u64,
-    /// All that have none.
-    above: Above,
-    /// Whether the closed forms may be asked first.
-    sporadic: bool,
-    /// `⌈C / T · 2^64⌉` of each task.
-    shares: Vec<u128>,
+    /// All that have none, where the closed forms may be asked first.
+    above: Option<Above>,
     left: u64,
 }
 
 impl Levels {
-    fn new(mut loads: Vec<Load>, sporadic: bool) -> Self {
+    fn new(mut loads: Vec<Load>, above: Option<Above>) -> Self {
         for load in &mut loads {
             load.priority = 0;
         }
-        let shares: Vec<u128> =
-            loads.iter().map(|load| (u128::from(load.c) << 64).div_ceil(u128::from(load.t))).collect();
-        let mut above = Above::default();
-        for (load, share) in loads.iter().zip(&shares) {
-            above.add(load, *share);
-        }
-        Self { loads, wait: 0, above, sporadic, shares, left: STEPS }
+        Self { loads, wait: 0, above, left: STEPS }
     }
 
     /// Task `i` gets the lowest free priority.
     fn goes_last(&mut self, i: usize) {
-        self.above.remove(&self.loads[i], self.shares[i]);
+        if let Some(above) = &mut self.above {
+            above.remove(i);
+        }
         self.loads[i].priority = 1;
         self.wait = self.wait.max(self.loads[i].longest - 1);
     }
@@ -227,12 +220,12 @@ impl Levels {
     /// Whether task `i` meets its deadline below all that have no priority. First in constant time, then exactly.
     fn meets(&mut self, i: usize) -> Result<bool, NoBound> {
         let load = &self.loads[i];
-        if self.sporadic {
-            if self.above.earliest_end(load, self.wait) > u128::from(load.d) {
+        let deadline = u128::from(load.d);
+        if let Some(above) = &self.above {
+            if above.least_response(load, self.wait) > deadline {
                 return Ok(false);
             }
-            let ends = self.above.latest_end(load, self.shares[i], self.wait);
-            if ends.is_some_and(|ends| ends <= u128::from(load.d)) {
+            if above.most_response(load, i, self.wait).is_some_and(|response| response <= deadline) {
                 return Ok(true);
             }
         }
@@ -256,9 +249,15 @@ impl Levels {
     }
 }
 
-/// Sums over the tasks that have no priority, the asked one included; kept as they get one.
-#[derive(Default)]
+/// Sums over the tasks that have no priority, the asked one included, kept as they get one. For periods only.
 struct Above {
+    /// What each task adds.
+    each: Vec<Sums>,
+    all: Sums,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Sums {
     /// ΣC.
     c: u128,
     /// Σ C·(1 + J/T), each rounded up.
@@ -268,40 +267,45 @@ struct Above {
 }
 
 impl Above {
-    fn add(&mut self, load: &Load, share: u128) {
-        self.c += u128::from(load.c);
-        self.at_once += at_once(load);
-        self.share += share;
+    fn of(loads: &[Load]) -> Self {
+        let sums = |load: &Load| {
+            let (c, t) = (u128::from(load.c), u128::from(load.arrival.mean_distance().0));
+            Sums { c, at_once: c + (c * u128::from(load.j)).div_ceil(t), share: (c << 64).div_ceil(t) }
+        };
+        let each: Vec<Sums> = loads.iter().map(sums).collect();
+        let all = each.iter().fold(Sums::default(), |all, one| Sums {
+            c: all.c + one.c,
+            at_once: all.at_once + one.at_once,
+            share: all.share + one.share,
+        });
+        Self { each, all }
     }
 
-    fn remove(&mut self, load: &Load, share: u128) {
-        self.c -= u128::from(load.c);
-        self.at_once -= at_once(load);
-        self.share -= share;
+    fn remove(&mut self, i: usize) {
+        let one = self.each[i];
+        self.all.c -= one.c;
+        self.all.at_once -= one.at_once;
+        self.all.share -= one.share;
     }
 
-    /// No response is shorter: every task above is served once, and a blocking segment before.
-    fn earliest_end(&self, load: &Load, wait: u64) -> u128 {
-        u128::from(load.j) + u128::from(wait) + self.c
+    /// Every task above is served once, and a blocking segment before.
+    fn least_response(&self, load: &Load, wait: u64) -> u128 {
+        u128::from(load.j) + u128::from(wait) + self.all.c
     }
 
-    /// No response is longer. With `1 + ⌊x⌋ ≤ 1 + x` the start of the last segment is at most
-    /// `(B + (q + o + 1)·C − last + Σ_hp (C_j + C_j·J_j / T_j)) / (1 − Σ_hp C_j / T_j)`; the response counts from `q·T`, and
-    /// as long as `C/T + Σ_hp C_j/T_j < 1` it is largest for the first job. `None` where that does not hold.
-    fn latest_end(&self, load: &Load, share: u128, wait: u64) -> Option<u128> {
+    /// With `1 + ⌊x⌋ ≤ 1 + x` the last segment of job q starts at most at
+    /// `(B + (q + o + 1)·C − last + Σ_hp C_j·(1 + J_j/T_j)) / (1 − Σ_hp C_j/T_j)`, where `o` counts jobs that overtake it.
+    /// The response counts from `q·T`, so that it is largest for q = 0 while `C/T + Σ_hp C_j/T_j < 1`; `None` where that is not
+    /// known.
+    fn most_response(&self, load: &Load, i: usize, wait: u64) -> Option<u128> {
         const ONE: u128 = 1 << 64;
-        if self.share >= ONE {
+        if self.all.share >= ONE {
             return None;
         }
         let own = u128::from(load.overtaken() + 1) * u128::from(load.c) - u128::from(load.last);
-        let base = u128::from(wait) + own + self.at_once - at_once(load);
+        let base = u128::from(wait) + own + self.all.at_once - self.each[i].at_once;
         let base = (base < 1 << 63).then_some(base << 64)?;
-        let start = base.div_ceil(ONE - (self.share - share));
+        let start = base.div_ceil(ONE - (self.all.share - self.each[i].share));
         Some(u128::from(load.j) + start + u128::from(load.last))
     }
-}
-
-/// `C·(1 + J/T)`, rounded up.
-fn at_once(load: &Load) -> u128 {
-    u128::from(load.c) + (u128::from(load.c) * u128::from(load.j)).div_ceil(u128::from(load.t))
 }

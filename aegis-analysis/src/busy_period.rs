@@ -91,7 +91,7 @@ pub(super) fn work<'a>(
 }
 
 /// The longest time that `loads` keep the resource busy after `blocking`: the least
-/// `L = blocking + Σ ⌈(L + J_j) / T_j⌉ · C_j`.
+/// `L = blocking + Σ α_j(L + J_j) · C_j`, where `α_j(x) = ⌈x / T_j⌉` for a period.
 ///
 /// It is finite exactly when ΣC/T < 1, or = 1 without blocking and jitter.
 pub(super) fn busy_period<'a>(

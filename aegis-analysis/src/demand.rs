@@ -6,13 +6,13 @@
 //! Assumptions as for [`edf`](super::edf). With `D' = D − J`, a set meets its deadlines iff ΣC/T ≤ 1 and for all `t > 0`
 //! with some `D'_j ≤ t`
 //!
-//! `Σ_{D'_j ≤ t} (1 + ⌊(t − D'_j) / T_j⌋) · C_j + B(t) ≤ t`
+//! `Σ_{D'_j ≤ t} α_j(t − D'_j + 1) · C_j + B(t) ≤ t`, for periods `Σ_{D'_j ≤ t} (1 + ⌊(t − D'_j) / T_j⌋) · C_j + B(t) ≤ t`
 //!
 //! where `B` is the same as in the response times. `B` falls as `t` grows, but where a task ceases to block, at one of its
 //! deadlines, the demand rises by its whole `C`: the left side never falls, and a jump from `t` down to it passes over no
-//! miss. Deadlines up to the busy period `L = Σ ⌈L / T_j⌉ · C_j` are
+//! miss. Deadlines up to the busy period `L = Σ α_j(L) · C_j` are
 //! enough: the blocker is inside `L` and has no deadline up to `t`. That fails if a job can be overtaken by a later
-//! one of its task (`J > T`): then the task blocks itself, and `L` has to hold the blocking on top.
+//! one of its task (`α(J) > 1`; with a period, `J > T`): then the task blocks itself, and `L` has to hold the blocking on top.
 use super::blocking::Blocking;
 use super::busy_period::{NoBound, Steps, least_fixed_point, work};
 use super::load::{Load, loads};
@@ -95,7 +95,7 @@ pub(super) fn test(loads: &[Load], steps: &mut Steps) -> Result<(), DemandWitnes
         let all = || loads.iter().copied();
         let start = work(wait, all(), |_| 1).ok_or(steps.undecided())?;
         least_fixed_point(start, loads.len(), steps, |length| {
-            work(wait, all(), |load| length.div_ceil(load.t))
+            work(wait, all(), |load| load.arrival.arrivals_within(length))
         })?
     };
 
@@ -104,7 +104,10 @@ pub(super) fn test(loads: &[Load], steps: &mut Steps) -> Result<(), DemandWitnes
     while let Some(t) = at {
         steps.take(2 * loads.len())?;
         let due = loads.iter().map(|load| (load.due_by(t), load.c)).take_while(|(n, _)| *n > 0);
-        let demand = due.map(|(n, c)| i128::from(n) * i128::from(c)).sum::<i128>();
+        let demand = due
+            .map(|(n, c)| i128::from(n).checked_mul(i128::from(c)))
+            .try_fold(0_i128, |sum, work| sum.checked_add(work?))
+            .ok_or(steps.undecided())?;
         if demand == 0 {
             break;
         }
@@ -121,7 +124,7 @@ pub(super) fn test(loads: &[Load], steps: &mut Steps) -> Result<(), DemandWitnes
 /// The last deadline before `t`. `loads` are in the order of their first deadlines.
 fn last_deadline(loads: &[&Load], t: i128) -> Option<i128> {
     let before = loads.iter().take_while(|load| load.first_deadline() < t);
-    before.map(|load| t - 1 - (t - 1 - load.first_deadline()) % i128::from(load.t)).max()
+    before.filter_map(|load| load.last_due(t - 1)).max()
 }
 
 fn witness(window: i128, demand: i128, blocker: Option<(TaskId, u64)>) -> Option<DemandWitness> {

@@ -41,7 +41,9 @@ impl Scenario<'_> {
         add(TermKind::EarlierJobs, None, self.earlier.into())?;
         add(TermKind::ArrivedLater, None, -i128::from(self.later))?;
         add(TermKind::Execution, None, task.execution.into())?;
-        add(TermKind::Overhead, None, i128::from(task.c) - i128::from(task.execution))?;
+        for (kind, ns) in task.overheads {
+            add(kind, None, ns.into())?;
+        }
         let wcrt: i128 = terms.iter().map(|term| i128::from(term.ns)).sum();
         let wcrt = u64::try_from(wcrt).ok().filter(|wcrt| *wcrt <= LONGEST)?;
         Some(Bound { wcrt: Nanos(wcrt), job: self.job, busy_period: Nanos(self.busy_period), terms })

@@ -9,11 +9,12 @@
 //! Let the busy period of deadlines up to `d` start at 0; the analysed job arrives at `a = d − D_i ≥ −J_i`. The last
 //! segment of the job starts when nothing with a deadline up to `d` is ready any more:
 //!
-//! `s = B(d) + n_i(d) · C_i − last_i + Σ_{j≠i} min(1 + ⌊(s + J_j) / T_j⌋, n_j(d)) · C_j`, `n_j(d) = 1 + ⌊(d − D_j + J_j) / T_j⌋`
+//! `s = B(d) + n_i(d) · C_i − last_i + Σ_{j≠i} min(α_j(s + J_j + 1), n_j(d)) · C_j`, `n_j(d) = α_j(d − D_j + J_j + 1)`
 //!
-//! and `R_i = max over a of s + last_i − a`. `B(d)` is the longest rest of a segment that started at −1 for a job with
-//! its deadline after `d`, which task k can have while `d < D_k − J_k + ⌊(J_k − 1) / T_k⌋ · T_k` (the quotient is 0
-//! without jitter). Only those `a` matter at which some `n_j(d)` rises, and only
+//! where `α_j(x + 1) = 1 + ⌊x / T_j⌋` for a period, and `R_i = max over a of s + last_i − a`. `B(d)` is the longest rest of
+//! a segment that started at −1 for a job with its deadline after `d`, which task k can have while `n_k(d) < α_k(J_k)`
+//! or `n_k(d) = 0`: other jobs that arrived with it before 0 are at most `α_k(J_k) − 1`, and more of them than that are
+//! more work without it. Only those `a` matter at which some `n_j(d)` rises, and only
 //! below the longest busy period `L` of all tasks: a blocker is none of the jobs with deadlines up to `d`, so that
 //! `L`, which contains it, leaves the resource idle for those before it ends.
 //!
@@ -73,9 +74,8 @@ fn bound(
     // The last arrival up to `at` at which some n_j rises.
     let last_rise = |at: i128, steps: &mut Steps| {
         steps.take(loads.len())?;
-        let rises = loads.iter().map(|load| load.first_deadline() - deadline).zip(loads);
-        let up_to = rises.filter(|(rise, _)| *rise <= at);
-        Ok(up_to.map(|(rise, load)| at - (at - rise) % i128::from(load.t)).max().unwrap_or(first).max(first))
+        let rises = loads.iter().filter_map(|load| load.last_due(at + deadline));
+        Ok(rises.max().map_or(first, |due| (due - deadline).max(first)))
     };
 
     // First, the earliest arrival and the last.

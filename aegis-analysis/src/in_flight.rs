@@ -31,7 +31,7 @@ use super::busy_period::{NoBound, Steps};
 use super::fits::fits;
 use super::load::{LONGEST, Load, loads};
 use super::utilisation::Share;
-use aegis_core::{Nanos, Overheads, TaskId, TaskSet};
+use aegis_core::{Nanos, Overheads, TaskId, TaskSet, TermKind};
 
 /// Steps for one question to the exact test.
 const PROBE_STEPS: u64 = 1 << 22;
@@ -200,10 +200,16 @@ fn gated_loads(set: &TaskSet, windows: &[usize]) -> Result<Vec<Load>, NoWindows>
         load.c = gate.execution.0 + interrupts;
         load.longest = gate.region.0;
         load.last = gate.last.0;
-        load.share = Share::new(load.c, load.t);
         if load.c > LONGEST {
             return Err(NoWindows::Invalid { task: TaskId::from(k) });
         }
+        // What is not execution is what the host needs between and around the launches.
+        load.overheads = [(TermKind::Launch, load.c - load.execution); 4];
+        for (_, ns) in &mut load.overheads[1..] {
+            *ns = 0;
+        }
+        let (jobs, window) = load.arrival.rate();
+        load.share = Share::new(u128::from(load.c) * u128::from(jobs), window.0);
     }
     Ok(loads)
 }

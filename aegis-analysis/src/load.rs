@@ -1,30 +1,32 @@
 //! A task as the analyses see it: whole nanoseconds, the platform's overheads folded in where they belong.
 use super::utilisation::Share;
-use aegis_core::{Overheads, Task, TaskId, TaskSet};
+use aegis_core::{ArrivalLaw, Overheads, Task, TaskId, TaskSet, TermKind};
 
 /// Windows, responses and sums stay at or below this; what needs more is undecided, never wrapped.
 pub(super) const LONGEST: u64 = 1 << 62;
 
-/// One task. Every time is below 2^62, so that two of them add up in 64 bits.
+/// One task. Every time is below 2^62, so that two of them add up in 64 bits; sums of segments saturate.
 #[derive(Debug, Clone)]
 pub(super) struct Load {
     pub id: TaskId,
-    /// `C`: all segments, each with its dispatch and completion overhead.
+    /// `C`: all segments, each with what the platform adds around it.
     pub c: u64,
-    /// The part of `c` that is not overhead.
+    /// What `c` consists of beside the segments themselves; together with `execution` it is `c`.
+    pub overheads: [(TermKind, u64); 4],
+    /// The segments alone.
     pub execution: u64,
     /// The longest segment with its overhead: the most that others wait for this task once it has started.
     pub longest: u64,
-    /// The last segment with its overhead: once it has started nothing delays the job.
+    /// The last segment with its overhead: once it has started no other job delays this one.
     pub last: u64,
-    /// `T`.
-    pub t: u64,
+    /// `α`: how often its jobs arrive.
+    pub arrival: ArrivalLaw,
     /// `D`.
     pub d: u64,
     /// `J`, the release overhead included.
     pub j: u64,
     pub priority: u32,
-    /// `C / T`.
+    /// `C / T`: the long-run share of the time.
     pub share: Share,
 }
 
@@ -35,52 +37,107 @@ pub(super) fn loads(set: &TaskSet) -> Vec<Load> {
 }
 
 impl Load {
-    /// Cannot overflow for the tasks of a [`TaskSet`]: it refuses sums above 2^62.
     pub(super) fn new(id: TaskId, task: &Task, overheads: Overheads) -> Self {
-        let around = overheads.around_segment().unwrap_or_default().0;
+        let around = overheads.around_segment().map_or(u64::MAX, |around| around.0);
         let copy = |i| if i == 0 { overheads.copy.0 } else { 0 };
-        let mut segments = task.segments.iter().enumerate().map(|(i, segment)| segment.0 + around + copy(i));
-        let c = segments.clone().sum();
+        let with = |(i, segment): (usize, &aegis_core::Nanos)| {
+            segment.0.saturating_add(around).saturating_add(copy(i))
+        };
+        let mut segments = task.segments.iter().enumerate().map(with);
+        let c = segments.clone().fold(0, u64::saturating_add);
+        let each = |overhead: aegis_core::Nanos| overhead.0.saturating_mul(task.segments.len() as u64);
+        let (jobs, window) = task.arrival.rate();
         Self {
             id,
             c,
+            overheads: [
+                (TermKind::Dispatch, each(overheads.dispatch)),
+                (TermKind::Launch, each(overheads.launch)),
+                (TermKind::Copy, overheads.copy.0),
+                (TermKind::Completion, each(overheads.completion)),
+            ],
             execution: task.wcet().0,
             longest: segments.clone().max().unwrap_or(0),
             last: segments.next_back().unwrap_or(0),
-            t: task.arrival.mean_distance().0,
+            arrival: task.arrival.clone(),
             d: task.deadline.0,
             j: (task.jitter + overheads.release).0,
             priority: task.priority.0,
-            share: Share::new(c, task.arrival.mean_distance().0),
+            share: Share::new(u128::from(c) * u128::from(jobs), window.0),
         }
     }
 
-    /// Jobs that can be released in `[0, at]`, both included: `1 + ⌊(at + J) / T⌋`.
-    pub(super) const fn released_by(&self, at: u64) -> u64 {
-        (at + self.j) / self.t + 1
+    /// Jobs that can be released in `[0, at]`, both included: `α(at + J + 1)`, for a period `1 + ⌊(at + J) / T⌋`.
+    pub(super) fn released_by(&self, at: u64) -> u64 {
+        self.arrival.arrivals_within(at + self.j + 1)
     }
 
-    /// Jobs that can be released in `[0, length)`: `⌈(length + J) / T⌉`.
-    pub(super) const fn released_within(&self, length: u64) -> u64 {
-        (length + self.j).div_ceil(self.t)
+    /// Jobs that can be released in `[0, length)`: `α(length + J)`, for a period `⌈(length + J) / T⌉`.
+    pub(super) fn released_within(&self, length: u64) -> u64 {
+        self.arrival.arrivals_within(length + self.j)
     }
 
-    /// Jobs that arrived before another of the same task and can be released after that one has started:
-    /// `⌊(J − 1) / T⌋`. Zero unless `J > T`.
+    /// The first instant after `at` at which [`released_by`](Self::released_by) is more than it is at `at`.
+    pub(super) fn next_release(&self, at: u64) -> u64 {
+        self.arrival.distance(self.released_by(at)).saturating_sub(self.j)
+    }
+
+    /// Jobs that arrived after another of the same task and can be released before it: `α(J) − 1`, for a period
+    /// `⌊(J − 1) / T⌋`, which is none unless `J > T`.
+    pub(super) fn overtaken(&self) -> u64 {
+        self.arrival.arrivals_within(self.j).saturating_sub(1)
+    }
+
+    /// Jobs that can be served no later than one released at `at ≥ 0`, itself included, in the order of arrivals and in
+    /// that of releases.
     ///
-    /// The other arrived at −1 or before; what it overtakes arrived in `[−J, −1 − T]`. If it is not the first segment
-    /// that is running, the ones before it are taken as instant: safe, and off by no more than their shortest times.
-    pub(super) const fn overtaken(&self) -> u64 {
-        self.j.saturating_sub(1) / self.t
+    /// That job is released as late as it can be, so that it arrived at `at − J`. Those before it arrived in
+    /// `[−J, at − J]`: `α(at + 1)`. Those that overtake it arrived in `[at − J, at)`, a window of `J` that holds the job
+    /// itself, and were released in `[0, at)`: `α(J) − 1`, none at 0. All of them arrived in `[−J, at)`: `α(at + J)`.
+    pub(super) fn own_by(&self, at: u64) -> u64 {
+        let before = self.arrival.arrivals_within(at + 1);
+        if at == 0 || self.j == 0 {
+            return before;
+        }
+        let all = self.arrival.arrivals_within(at + self.j);
+        before.saturating_add(self.overtaken()).min(all)
     }
 
-    /// Jobs with a deadline at or before `at` that can be released at 0 or later: `1 + ⌊(at + J − D) / T⌋`.
+    /// The first instant after `at` at which [`own_by`](Self::own_by) may be more than it is at `at`.
+    pub(super) fn next_own(&self, at: u64) -> u64 {
+        let before = self.arrival.distance(self.arrival.arrivals_within(at + 1));
+        if self.j == 0 {
+            return before;
+        }
+        if at == 0 && self.own_by(1) > self.own_by(0) {
+            return 1;
+        }
+        // With a period the jobs that overtake are always as many.
+        if self.arrival.period().is_some() {
+            return before;
+        }
+        let all = self.arrival.distance(self.arrival.arrivals_within(at + self.j)).saturating_add(1);
+        before.min(all.saturating_sub(self.j)).max(at + 1)
+    }
+
+    /// Jobs with a deadline at or before `at` that can be released at 0 or later: `α(at + J − D + 1)`, for a period
+    /// `1 + ⌊(at + J − D) / T⌋`.
     pub(super) fn due_by(&self, at: i128) -> u64 {
         let since_first = at - self.first_deadline();
         if since_first < 0 {
             return 0;
         }
-        u64::try_from(since_first / i128::from(self.t)).map_or(u64::MAX, |n| n.saturating_add(1))
+        u64::try_from(since_first).map_or(u64::MAX, |x| self.arrival.arrivals_within(x.saturating_add(1)))
+    }
+
+    /// The last instant up to `at` at which [`due_by`](Self::due_by) rises; `None` before the first.
+    pub(super) fn last_due(&self, at: i128) -> Option<i128> {
+        let since_first = u64::try_from(at - self.first_deadline()).ok()?;
+        let rise = match self.arrival.period() {
+            Some(period) => since_first - since_first % period.0,
+            None => self.arrival.distance(self.arrival.arrivals_within(since_first + 1) - 1),
+        };
+        Some(self.first_deadline() + i128::from(rise))
     }
 
     /// The earliest deadline of a job that can be released at 0 or later: `D − J`.
@@ -90,10 +147,12 @@ impl Load {
 
     /// Under EDF, a segment of this task that started at −1 delays jobs with deadlines before this one.
     ///
-    /// Its job arrived at −1 or before, so that its deadline is at most `D − 1`. If the window holds one of the
-    /// task's own jobs that this one cannot have overtaken, counting that job instead costs more, and both
-    /// together are impossible: hence `D − J + ⌊(J − 1) / T⌋ · T`, which is `D − J` while `J ≤ T`.
+    /// Its job arrived in `[−J, −1]`. If the window holds more of the task's own jobs than can have arrived there with
+    /// it, `α(J) − 1`, then counting those jobs costs more than the segment, and all of them together are impossible.
+    /// So it delays until the `α(J)`-th deadline of the task, which is the first while no job can be overtaken. Where
+    /// that one is not the first segment of its job, the ones before it are taken as instant: safe, and off by no more
+    /// than their shortest times.
     pub(super) fn blocks_before(&self) -> i128 {
-        self.first_deadline() + i128::from(self.overtaken()) * i128::from(self.t)
+        self.first_deadline() + i128::from(self.arrival.distance(self.overtaken()))
     }
 }

@@ -165,12 +165,17 @@ pub(super) fn edf(loads: &[Load], steps: &mut Steps) -> Result<Vec<u64>, Intoler
     // Then, deadline by deadline, the least time to spare so far.
     let mut next: BinaryHeap<Reverse<(i128, usize)>> =
         loads.iter().enumerate().map(|(i, load)| Reverse((load.first_deadline(), i))).collect();
+    let mut due = vec![0_u64; loads.len()];
     let mut demand = 0_i128;
     let mut spare: Vec<(i128, i128)> = Vec::new();
     while let Some(Reverse((t, i))) = next.pop().filter(|Reverse((t, _))| *t < end) {
+        let load = &loads[i];
         steps.take(2 * loads.len().ilog2() as usize + 2)?;
-        demand += i128::from(loads[i].c);
-        next.push(Reverse((t + i128::from(loads[i].t), i)));
+        let more = load.due_by(t) - due[i];
+        due[i] += more;
+        let work = i128::from(more).checked_mul(i128::from(load.c));
+        demand = work.and_then(|work| demand.checked_add(work)).ok_or(steps.undecided())?;
+        next.push(Reverse((load.first_deadline() + i128::from(load.arrival.distance(due[i])), i)));
         if t < demand {
             return Err(Intolerant::TooMuchDemand);
         }

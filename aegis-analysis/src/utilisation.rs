@@ -11,22 +11,26 @@ use core::cmp::Ordering;
 /// `C / T` as a fraction and between two multiples of 2⁻⁶⁴.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Share {
-    c: u64,
+    c: u128,
     t: u64,
     low: u128,
     high: u128,
 }
 
 impl Share {
-    /// `c` is at most 2^62 and `t` is not zero.
-    pub(super) fn new(c: u64, t: u64) -> Self {
-        let scaled = u128::from(c) << 64;
-        Self { c, t, low: scaled / u128::from(t), high: scaled.div_ceil(u128::from(t)) }
+    /// So much work in so long; `t` is not zero.
+    pub(super) fn new(c: u128, t: u64) -> Self {
+        let (whole, rest) = (c / u128::from(t), (c % u128::from(t)) << 64);
+        // More than 2^32 times all of the time there is: how much more does not matter.
+        let whole = whole.min(1 << 32) << 64;
+        let (low, high) = (rest / u128::from(t), rest.div_ceil(u128::from(t)));
+        Self { c, t, low: whole + low, high: whole + high }
     }
 
-    /// Orders by `C / T`, exactly.
+    /// Orders by `C / T`, exactly while the products fit.
     pub(super) fn compare(&self, other: &Self) -> Ordering {
-        (u128::from(self.c) * u128::from(other.t)).cmp(&(u128::from(other.c) * u128::from(self.t)))
+        let crossed = |a: &Self, b: &Self| a.c.saturating_mul(u128::from(b.t));
+        crossed(self, other).cmp(&crossed(other, self))
     }
 }
 
@@ -75,7 +79,7 @@ fn enclosure<'a>(loads: impl Iterator<Item = &'a Load>) -> (u128, u128) {
 /// ΣC/T as numerator and denominator in lowest terms, if every partial sum fits.
 fn fraction<'a>(mut loads: impl Iterator<Item = &'a Load>) -> Option<(u128, u128)> {
     loads.try_fold((0u128, 1u128), |(sum, of), load| {
-        let (c, t) = (u128::from(load.share.c), u128::from(load.share.t));
+        let (c, t) = (load.share.c, u128::from(load.share.t));
         let shared = gcd(of, t);
         let sum = sum.checked_mul(t / shared)?.checked_add(c.checked_mul(of / shared)?)?;
         let of = of.checked_mul(t / shared)?;

@@ -73,7 +73,8 @@ fn a_derivation_names_every_term_in_order() {
             term(TermKind::Blocking, Some(2), 22),
             term(TermKind::Interference, Some(0), 13),
             term(TermKind::Execution, None, 10),
-            term(TermKind::Overhead, None, 6),
+            term(TermKind::Dispatch, None, 2),
+            term(TermKind::Completion, None, 4),
         ]
     );
     assert_eq!((bound.wcrt, bound.job), (Nanos(56), 0));

@@ -40,13 +40,16 @@ fn sentences_for_the_blocked_pair() {
     assert!(says(&named(Policy::Edf, &tasks[..2])).is_empty());
 }
 
-/// A set that rate- and deadline-monotonic priorities reject, and another order admits.
+/// Deadline-monotonic order is not optimal when nothing is preempted.
 #[test]
 fn other_priorities_are_a_remedy() {
-    let rows = [row(2, 6, 6).priority(0), row(2, 9, 7).priority(1), row(3, 20, 8).priority(2)];
-    let rejected = set(Policy::FixedPriority, &rows);
-    assert!(!admit(&rejected).admitted());
-    println!("{:?}", says(&rejected));
+    let rows = [row(3, 10, 8), row(2, 12, 8), row(3, 6, 6)];
+    let fixed = set(Policy::FixedPriority, &rows);
+    assert!(!admit(&fixed).admitted());
+    assert_eq!(says(&fixed)[1], "priorities in the order `c`, `b`, `a`");
+    let fifo = set(Policy::Fifo, &rows);
+    assert_eq!(says(&fifo)[1], "policy np-fp with priorities in the order `c`, `b`, `a`");
+    assert!(admit(&remedies(&fifo, &admit(&fifo))[1].apply(&fifo)).admitted());
 }
 
 /// A remedy is what admission accepts: exactly full utilisation with jitter has no bound, although EDF would keep up.

@@ -2,13 +2,15 @@
 //! free memory. Run it when nothing else uses the device. `AEGIS_CYCLES` sets the number of loads of the smallest real model
 //! that loads without the host (1,000; what a load takes is printed at the end), `AEGIS_RUNS` that of runs (10,000). Where the device is missing the tests say that they were skipped; `AEGIS_REQUIRE_GPU=1` makes that a
 //! failure.
+#[path = "common/bare.rs"]
+mod bare;
 mod common;
 
 use aegis_backend::conformance::onnx;
 use aegis_backend::{Artifact, Binding, DeviceBinding, Limits, Model, Runner, RuntimeBackend};
 use aegis_backend_ort::OrtBackend;
 use aegis_core::Bytes;
-use aegis_cuda::Stream;
+use aegis_cuda::{DeviceMemory, Stream};
 use std::sync::Arc;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -56,44 +58,73 @@ fn assert_flat(what: &str, before: Bytes, after: Bytes) {
     assert!(after + SLACK >= before, "{what}: {before} were free, now {after}");
 }
 
+/// Does it `cycles` times; answers what is free after the first few, which bring the libraries' code to the device, and
+/// what is free at the end.
+fn cycle(what: &str, cycles: u32, stream: &Stream, mut once: impl FnMut()) -> (Bytes, Bytes) {
+    let (start, mut said, mut before) = (Instant::now(), Instant::now(), Bytes::ZERO);
+    for cycle in 0..cycles {
+        once();
+        let now = free(stream);
+        if cycle == cycles.min(10) - 1 {
+            before = now;
+        }
+        if cycle == 0 || said.elapsed() >= PROGRESS {
+            said = Instant::now();
+            println!("{what} {cycle} of {cycles}: {} B free, {:.1?}", now.0, start.elapsed());
+        }
+    }
+    let after = free(stream);
+    println!("{what}: {cycles} in {:.1?}: {} B free before, {} B after", start.elapsed(), before.0, after.0);
+    (before, after)
+}
+
+/// ONNX Runtime itself may keep something of each session: what bare sessions of the same model keep, ours may.
 #[test]
 fn loads_and_unloads_leave_nothing_behind() {
     let Some((backend, stream)) = common::cuda(false) else { return };
     let _turn = DEVICE.lock().unwrap_or_else(PoisonError::into_inner);
     let artifact = small(&backend);
     let cycles = number("AEGIS_CYCLES", 1_000);
-    let (mut before, start) = (Bytes::ZERO, Instant::now());
-    let (mut loading, mut longest, mut said) = (Duration::ZERO, Duration::ZERO, start);
-    for cycle in 0..cycles {
-        let begun = Instant::now();
+    let model = backend.load(&artifact, &Limits::default()).unwrap();
+    let (facts, device) = (model.facts().clone(), DeviceBinding::alone(&stream, model.facts()).unwrap());
+    drop(model);
+    let (before, after) = cycle("bare session", cycles, &stream, || {
+        let mut bare = bare::Bare::new(artifact.bytes(), &facts, &device, true);
+        bare.run();
+        stream.synchronize().unwrap();
+    });
+    let kept = before.saturating_sub(after);
+    let (before, after) = cycle("load", cycles, &stream, || {
         let model = backend.load(&artifact, &Limits::default()).unwrap();
-        let took = begun.elapsed();
-        loading += took;
-        // The first brings the libraries' code to the device.
-        longest = longest.max(if cycle == 0 { Duration::ZERO } else { took });
         open(&*model, &stream).run_job(1).unwrap();
-        drop(model);
-        let now = free(&stream);
-        // The first loads bring the libraries' code to the device.
-        if cycle == cycles.min(10) - 1 {
-            before = now;
+    });
+    println!("{}: bare sessions keep {} B of the device", artifact.origin().display(), kept.0);
+    assert_flat("after the loads, apart from what bare sessions keep", before, after + kept);
+}
+
+/// Jobs are on the stream when `enqueue` returns, not yet done.
+#[test]
+fn enqueue_returns_before_the_device_is_done() {
+    let Some((backend, stream)) = common::cuda(false) else { return };
+    let _turn = DEVICE.lock().unwrap_or_else(PoisonError::into_inner);
+    let Some(path) = common::gpu_model() else { return };
+    let model = backend.load_model(&Artifact::open(&path).unwrap(), &Limits::default()).unwrap();
+    let device = DeviceBinding::alone(&stream, model.facts()).unwrap();
+    let binding = Binding { threads: None, device: Some(device) };
+    let mut session = model.open(&binding).unwrap().into_device().expect("it lives on the device");
+    // So much that the device is at it for longer than any call takes to put the model's work behind it.
+    let busy = DeviceMemory::alloc(stream.context(), Bytes(256 << 20)).unwrap();
+    let mut early = 0;
+    for _ in 0..20 {
+        for _ in 0..200 {
+            stream.fill(&busy, 0).unwrap();
         }
-        if cycle == 0 || said.elapsed() >= PROGRESS {
-            said = Instant::now();
-            println!(
-                "cycle {cycle} of {cycles}: {now} free, {:.1?}; this load took {took:.1?}",
-                start.elapsed()
-            );
-        }
-        assert_flat(&format!("after cycle {cycle}"), before, now);
+        session.enqueue(0).unwrap();
+        early += u32::from(!stream.is_done().unwrap());
+        stream.synchronize().unwrap();
     }
-    let after = free(&stream);
-    println!("{cycles} cycles in {:.1?}: {before} free before, {after} after", start.elapsed());
-    println!(
-        "{}: a load takes {:.1?}, after the first at most {longest:.1?}",
-        artifact.origin().display(),
-        loading / cycles.max(1)
-    );
+    println!("{early} of 20 calls returned before the device was done");
+    assert!(early > 0, "each call waits for the device");
 }
 
 #[test]

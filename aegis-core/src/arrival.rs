@@ -1,5 +1,6 @@
 //! When jobs of a task may arrive: at least a period apart, or within an arrival curve.
 use crate::Nanos;
+use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
 /// How often a task's jobs arrive.
@@ -59,6 +60,7 @@ impl ArrivalLaw {
 
     /// `α(x)`: the most jobs that arrive in any half-open window `[t, t + x)`. `u64::MAX` stands for all that is more.
     #[must_use]
+    #[inline]
     pub fn arrivals_within(&self, window: u64) -> u64 {
         match self {
             Self::Sporadic(period) => window.div_ceil(period.0),
@@ -69,6 +71,7 @@ impl ArrivalLaw {
     /// How long after some job the `n`-th job after it can arrive at the earliest: the least `x` with
     /// `α(x + 1) ≥ n + 1`. `u64::MAX` stands for all that is more.
     #[must_use]
+    #[inline]
     pub fn distance(&self, n: u64) -> u64 {
         match self {
             Self::Sporadic(period) => period.0.saturating_mul(n),
@@ -77,16 +80,36 @@ impl ArrivalLaw {
     }
 }
 
+/// The most arrivals that a curve may allow in its horizon: no queue holds more jobs than that.
+const MOST_ARRIVALS: u64 = 1 << 20;
+
 /// An upper bound on arrivals: `α(x) = ⌊x / H⌋ · n_last + n(x mod H)`, where `n(x)` is the count of the last step at or
-/// before `x`, and 0 before the first.
+/// before `x`, and `n(0) = 0`.
 ///
-/// Any such curve is a sound bound; bounds that are computed with it are attained where it is subadditive, so that jobs
-/// can in fact arrive as densely as it says.
+/// Any such curve is a sound bound; bounds that are computed with it are attained where it is subadditive
+/// (`α(x + y) ≤ α(x) + α(y)`), so that jobs can in fact arrive as densely as it says.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(try_from = "Stated"))]
 pub struct ArrivalCurve {
     horizon: Nanos,
     steps: Vec<(Nanos, u64)>,
+}
+
+/// A curve as a file states it; what is read is checked like everything else.
+#[cfg(feature = "serde")]
+#[derive(serde::Deserialize)]
+struct Stated {
+    horizon: Nanos,
+    steps: Vec<(Nanos, u64)>,
+}
+
+#[cfg(feature = "serde")]
+impl TryFrom<Stated> for ArrivalCurve {
+    type Error = ArrivalCurveError;
+
+    fn try_from(stated: Stated) -> Result<Self, ArrivalCurveError> {
+        Self::new(stated.horizon, stated.steps)
+    }
 }
 
 /// Why steps are no arrival curve.
@@ -103,6 +126,22 @@ pub enum ArrivalCurveError {
     ZeroStep {
         /// Its position.
         step: usize,
+    },
+    /// No window of 1 ns may hold an arrival, so that none ever happens.
+    #[error(
+        "the first step starts at a window of {window}, which allows no arrival at all: a job that arrives is in a window of 1 ns; begin with the step [1, most jobs at one instant]"
+    )]
+    LateFirstStep {
+        /// The window of the first step.
+        window: Nanos,
+    },
+    /// More arrivals than any queue holds.
+    #[error("step {step} allows {count} arrivals; the most is {MOST_ARRIVALS}")]
+    TooMany {
+        /// Its position.
+        step: usize,
+        /// Its count.
+        count: u64,
     },
     /// Windows or counts do not grow.
     #[error(
@@ -123,8 +162,7 @@ pub enum ArrivalCurveError {
 }
 
 impl ArrivalCurve {
-    /// `steps` are `(window, most arrivals in it)`, both growing, the first window at least 1 ns, the last not beyond
-    /// the horizon.
+    /// `steps` are `(window, most arrivals in it)`, both growing, the first window 1 ns, the last not beyond the horizon.
     ///
     /// # Errors
     /// [`ArrivalCurveError`] with the step that breaks the rule.
@@ -136,6 +174,12 @@ impl ArrivalCurve {
             }
             if window <= before.0 || count <= before.1 {
                 return Err(ArrivalCurveError::NotGrowing { step: i });
+            }
+            if i == 0 && window > Nanos(1) {
+                return Err(ArrivalCurveError::LateFirstStep { window });
+            }
+            if count > MOST_ARRIVALS {
+                return Err(ArrivalCurveError::TooMany { step: i, count });
             }
             before = (window, count);
         }
@@ -180,6 +224,55 @@ impl ArrivalCurve {
     }
 }
 
+/// The earliest next arrival of one task: what its law still remembers of the arrivals so far.
+///
+/// Takes all its memory when it is made: one time, or as many as the curve allows in its horizon.
+#[derive(Debug, Clone)]
+pub struct NextArrival<'a> {
+    law: &'a ArrivalLaw,
+    /// The last arrivals, in order; those further back than the horizon's count constrain nothing that these do not.
+    recent: VecDeque<Nanos>,
+    remembered: usize,
+}
+
+impl<'a> NextArrival<'a> {
+    /// Nothing has arrived yet.
+    #[must_use]
+    pub fn new(law: &'a ArrivalLaw) -> Self {
+        let remembered = match law {
+            ArrivalLaw::Sporadic(_) => 1,
+            ArrivalLaw::Curve(curve) => usize::try_from(curve.last()).unwrap_or(usize::MAX),
+        };
+        Self { law, recent: VecDeque::with_capacity(remembered), remembered }
+    }
+
+    /// Before this moment the law allows no further arrival; 0 before the first.
+    #[must_use]
+    pub fn earliest(&self) -> Nanos {
+        let after = |n: u64, distance: u64| {
+            let back = usize::try_from(n).ok().and_then(|n| self.recent.len().checked_sub(n));
+            back.and_then(|i| self.recent.get(i)).map(|at| at.saturating_add(Nanos(distance)))
+        };
+        let last = self.recent.back().copied().unwrap_or_default();
+        match self.law {
+            ArrivalLaw::Sporadic(period) => after(1, period.0).unwrap_or_default(),
+            // So many jobs ago one arrived, and the window of the next step may not hold it and the next one.
+            ArrivalLaw::Curve(curve) => {
+                let full = curve.steps.iter().map(|step| step.1);
+                full.filter_map(|n| after(n, curve.distance(n))).max().unwrap_or_default().max(last)
+            }
+        }
+    }
+
+    /// A job arrives at `at`, not before [`earliest`](Self::earliest).
+    pub fn arrived(&mut self, at: Nanos) {
+        if self.recent.len() == self.remembered {
+            self.recent.pop_front();
+        }
+        self.recent.push_back(at);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -193,6 +286,9 @@ mod tests {
     fn what_is_refused() {
         assert_eq!(curve(10, &[]), Err(ArrivalCurveError::Empty));
         assert_eq!(curve(10, &[(0, 1)]), Err(ArrivalCurveError::ZeroStep { step: 0 }));
+        assert_eq!(curve(10, &[(2, 1)]), Err(ArrivalCurveError::LateFirstStep { window: Nanos(2) }));
+        let many = MOST_ARRIVALS + 1;
+        assert_eq!(curve(10, &[(1, many)]), Err(ArrivalCurveError::TooMany { step: 0, count: many }));
         assert_eq!(curve(10, &[(1, 0)]), Err(ArrivalCurveError::NotGrowing { step: 0 }));
         assert_eq!(curve(10, &[(1, 1), (1, 2)]), Err(ArrivalCurveError::NotGrowing { step: 1 }));
         assert_eq!(curve(10, &[(1, 1), (2, 1)]), Err(ArrivalCurveError::NotGrowing { step: 1 }));
@@ -218,7 +314,7 @@ mod tests {
             curve(7, &[(1, 1)]).unwrap().into(),
             curve(10, &[(1, 1), (10, 2)]).unwrap().into(),
             curve(30, &[(1, 3), (2, 4), (17, 9)]).unwrap().into(),
-            curve(9, &[(4, 1), (5, 6)]).unwrap().into(),
+            curve(9, &[(1, 1), (5, 6)]).unwrap().into(),
         ];
         for law in &laws {
             for n in 0..50 {
@@ -232,5 +328,33 @@ mod tests {
         }
         assert_eq!(laws[0].arrivals_within(u64::MAX), u64::MAX.div_ceil(7));
         assert_eq!(vec![laws[0].distance(u64::MAX); 2], [u64::MAX; 2]);
+    }
+    /// Every window of arrivals that come as early as they may is within the curve, and some cannot hold one more.
+    #[test]
+    fn the_earliest_next_arrival_is_the_first_that_the_curve_allows() {
+        let laws = [
+            ArrivalLaw::Sporadic(Nanos(7)),
+            curve(7, &[(1, 1)]).unwrap().into(),
+            curve(20, &[(1, 2), (8, 3)]).unwrap().into(),
+            curve(30, &[(1, 3), (2, 4), (17, 9)]).unwrap().into(),
+            // Not subadditive: five jobs are allowed at once as soon as a window is 9 ns long, but only one in 4 ns.
+            curve(9, &[(1, 1), (5, 6)]).unwrap().into(),
+        ];
+        for law in &laws {
+            let mut next = NextArrival::new(law);
+            let mut arrived: Vec<u64> = Vec::new();
+            for k in 0..60 {
+                let allowed = |at: u64| {
+                    let within = |i: usize| law.arrivals_within(at - arrived[i] + 1);
+                    (0..arrived.len()).all(|i| (arrived.len() - i + 1) as u64 <= within(i))
+                };
+                let first = (arrived.last().copied().unwrap_or(0)..).find(|&at| allowed(at));
+                assert_eq!(Some(next.earliest().0), first, "{law:?} after {arrived:?}");
+                // Now and then later than it may.
+                let at = next.earliest() + Nanos(if k % 7 == 3 { k % 5 } else { 0 });
+                next.arrived(at);
+                arrived.push(at.0);
+            }
+        }
     }
 }

@@ -21,7 +21,7 @@ mod system;
 mod task;
 mod verdict;
 
-pub use arrival::{ArrivalCurve, ArrivalCurveError, ArrivalLaw};
+pub use arrival::{ArrivalCurve, ArrivalCurveError, ArrivalLaw, NextArrival};
 pub use bytes::Bytes;
 #[cfg(feature = "std")]
 pub use clock::MonotonicClock;

@@ -19,8 +19,20 @@ pub enum TermKind {
     EarlierJobs,
     /// The job's own execution.
     Execution,
-    /// Dispatch and completion overheads of the job's own segments.
-    Overhead,
+    /// From the decisions to start the job's own segments to the calls that do.
+    Dispatch,
+    /// From those calls to the starts on the device.
+    Launch,
+    /// Copies of the job's own inputs and outputs.
+    Copy,
+    /// From the ends of the job's own segments to the moments at which the scheduler sees them.
+    Completion,
+    /// Recoveries after faults.
+    Recovery,
+    /// Changes of the device's clocks or power mode.
+    ClockChange,
+    /// Evicted weights that are brought back.
+    Reload,
     /// Negative: how much later the job arrived than the first of its task in the busy period could have, which is its
     /// jitter before the start.
     ArrivedLater,
@@ -36,7 +48,13 @@ impl TermKind {
             Self::Interference => "interference",
             Self::EarlierJobs => "earlier_jobs",
             Self::Execution => "execution",
-            Self::Overhead => "overhead",
+            Self::Dispatch => "dispatch",
+            Self::Launch => "launch",
+            Self::Copy => "copy",
+            Self::Completion => "completion",
+            Self::Recovery => "recovery",
+            Self::ClockChange => "clock_change",
+            Self::Reload => "reload",
             Self::ArrivedLater => "arrived_later",
         }
     }

@@ -88,7 +88,7 @@ memory() {
 }
 
 # One system of three tasks, NAME and three times `NAME BACKEND MODEL`: profiled at slow rates, then run at rates at which
-# all jobs together ask for about two thirds of the time, until JOBS jobs have come. Gaps are up to half a period longer than
+# all jobs together ask for about three quarters of the time, until JOBS jobs have come. Gaps are up to half a period longer than
 # the least, at random, so that the phases between the tasks wander over all values.
 system() {
     local name=$1; shift
@@ -98,7 +98,7 @@ system() {
     read -r first second third seconds < <(python3 - "$folder/$name.profile.out" "${JOBS:-30000}" <<'PY'
 import json, math, sys
 bounds = [p["bound_ns"] / 1000 for p in json.load(open(sys.argv[1]))["profiles"]]
-base = math.ceil(1.4 * sum(1.3 * bound + 400 for bound in bounds) / 100) * 100
+base = math.ceil(1.25 * sum(1.3 * bound + 400 for bound in bounds) / 100) * 100
 periods = [base, math.ceil(base * 1.13), math.ceil(base * 1.29)]
 rate = sum(1e6 / (1.25 * period) for period in periods)
 print(*periods, math.ceil(int(sys.argv[2]) / rate * 1.02) + 1)

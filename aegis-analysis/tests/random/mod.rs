@@ -2,6 +2,7 @@
 use crate::common::Row;
 use aegis_core::{Nanos, Overheads, Policy, Rng};
 
+#[allow(dead_code, reason = "not every test file needs every form")]
 pub const POLICIES: [Policy; 3] = [Policy::FixedPriority, Policy::Edf, Policy::Fifo];
 
 /// `sets`, times what `AEGIS_SCALE` says (1 unless stated).
@@ -13,6 +14,7 @@ pub fn scaled(sets: usize) -> usize {
 
 /// Sets in which anything may happen: segments, jitter up to the period, deadlines on either side of it, priorities that
 /// may be equal.
+#[allow(dead_code, reason = "not every test file needs every form")]
 pub fn rows(rng: &mut Rng, n: u64) -> Vec<Row> {
     let rows = (0..n).map(|i| {
         let t = rng.between(20, 400);
@@ -29,6 +31,7 @@ pub fn rows(rng: &mut Rng, n: u64) -> Vec<Row> {
     rows.collect()
 }
 
+#[allow(dead_code, reason = "not every test file needs every form")]
 pub fn overheads(rng: &mut Rng) -> Overheads {
     Overheads {
         release: Nanos(rng.between(0, 2)),
