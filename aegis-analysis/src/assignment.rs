@@ -19,11 +19,14 @@
 //! method with every deadline earlier by that much would find an order, and takes none whose slack is less (Davis,
 //! Burns: "Robust priority assignment for fixed priority real-time systems", RTSS 2007).
 use super::busy_period::{NoBound, Steps};
-use super::fixed_priority;
+use super::fits::entries;
 use super::load::{Load, loads};
+use super::quick::{entry::Entry, fixed_priority::Line};
 use super::sensitivity::{draft, name};
-use aegis_core::{ArrivalLaw, Nanos, Overheads, Priority, TaskId, TaskSet};
-use core::cmp::Reverse;
+use super::stalls::Stalls;
+use super::{fixed_priority, utilisation};
+use aegis_core::{Nanos, Priority, Rejection, TaskId, TaskSet};
+use core::cmp::{Ordering, Reverse};
 
 /// Steps for one question to the exact test.
 const PROBE_STEPS: u64 = 1 << 22;
@@ -111,14 +114,13 @@ pub fn with_priorities(set: &TaskSet, priorities: &[Priority]) -> TaskSet {
 /// # Errors
 /// [`NoOrder`], with the tasks that prove it.
 pub fn optimal(set: &TaskSet) -> Result<Vec<Priority>, NoOrder> {
-    let above = closed_forms_hold(set).then(|| Above::of(&loads(set)));
-    audsley(Levels::new(loads(set), above), first_that_meets)
+    audsley(Levels::new(loads(set), Stalls::new(set.overheads())), first_that_meets)
 }
 
 /// As [`optimal`], for tasks that block nobody: what every other order with every split needs at least.
-pub(super) fn optimal_unblocked(loads: &[Load]) -> Result<Vec<Priority>, NoOrder> {
+pub(super) fn optimal_unblocked(loads: &[Load], stalls: Stalls) -> Result<Vec<Priority>, NoOrder> {
     let loads = loads.iter().map(|load| Load { longest: 1, ..load.clone() });
-    audsley(Levels::new(loads.collect(), None), first_that_meets)
+    audsley(Levels::new(loads.collect(), stalls), first_that_meets)
 }
 
 /// Later deadlines first: most often the first that is asked goes last.
@@ -140,7 +142,7 @@ fn first_that_meets(levels: &mut Levels, left: &[usize]) -> Result<Option<usize>
 /// [`NoOrder`], with the tasks that prove it.
 pub fn robust(set: &TaskSet) -> Result<Robust, NoOrder> {
     let mut least = u64::MAX;
-    let priorities = audsley(Levels::new(loads(set), None), |levels, left| {
+    let priorities = audsley(Levels::new(loads(set), Stalls::new(set.overheads())), |levels, left| {
         let mut most: Option<(u64, usize)> = None;
         let mut undecided = false;
         for (k, &i) in left.iter().enumerate() {
@@ -182,51 +184,47 @@ fn audsley(
     Ok(priorities)
 }
 
-/// Whether arrivals are sporadic and nothing stalls, as the closed forms below have it.
-fn closed_forms_hold(set: &TaskSet) -> bool {
-    let Overheads { recovery, clock_change, reload, .. } = set.overheads();
-    let stalls = [recovery, clock_change, reload].iter().any(|stall| stall.length > Nanos::ZERO);
-    !stalls && set.tasks().iter().all(|task| matches!(task.arrival, ArrivalLaw::Sporadic(_)))
-}
-
 /// The tasks while priorities are found: those that have none are above all that have one, and equal to each other, so
 /// that each of them waits for all the others.
 struct Levels {
     loads: Vec<Load>,
-    /// The longest wait for a task that has a priority.
-    wait: u64,
-    /// All that have none, where the closed forms may be asked first.
-    above: Option<Above>,
+    stalls: Stalls,
+    /// The same for the quick test, where it holds, in the order of `loads` and in line.
+    quick: Option<(Vec<Entry>, Line)>,
     left: u64,
 }
 
 impl Levels {
-    fn new(mut loads: Vec<Load>, above: Option<Above>) -> Self {
+    fn new(mut loads: Vec<Load>, stalls: Stalls) -> Self {
         for load in &mut loads {
             load.priority = 0;
         }
-        Self { loads, wait: 0, above, left: STEPS }
+        let below_one = utilisation::against(loads.iter(), &stalls) == Ordering::Less;
+        let entries = entries(&loads, &stalls).filter(|_| below_one);
+        let quick = entries.map(|entries| (entries.clone(), Line::new(entries)));
+        Self { loads, stalls, quick, left: STEPS }
     }
 
     /// Task `i` gets the lowest free priority.
     fn goes_last(&mut self, i: usize) {
-        if let Some(above) = &mut self.above {
-            above.remove(i);
-        }
         self.loads[i].priority = 1;
-        self.wait = self.wait.max(self.loads[i].longest - 1);
+        if let Some((entries, line)) = &mut self.quick {
+            line.remove(&entries[i]);
+            entries[i].rank = (1, 0, 0);
+            line.insert(entries[i]);
+        }
     }
 
-    /// Whether task `i` meets its deadline below all that have no priority. First in constant time, then exactly.
+    /// Whether task `i` meets its deadline below all that have no priority.
     fn meets(&mut self, i: usize) -> Result<bool, NoBound> {
-        let load = &self.loads[i];
-        let deadline = u128::from(load.d);
-        if let Some(above) = &self.above {
-            if above.least_response(load, self.wait) > deadline {
-                return Ok(false);
-            }
-            if above.most_response(load, i, self.wait).is_some_and(|response| response <= deadline) {
-                return Ok(true);
+        if let Some((entries, line)) = &self.quick {
+            let mut steps = Steps::new(PROBE_STEPS.min(self.left));
+            let answer = line.test_one(&entries[i], &mut steps);
+            self.left -= steps.spent();
+            match answer {
+                Ok(()) => return Ok(true),
+                Err(Rejection::Undecided { .. }) => {}
+                Err(_) => return Ok(false),
             }
         }
         Ok(self.slack(i)?.is_some())
@@ -235,7 +233,7 @@ impl Levels {
     /// `D − R` of task `i` below all that have no priority; `None` if that is negative.
     fn slack(&mut self, i: usize) -> Result<Option<u64>, NoBound> {
         let mut steps = Steps::new(PROBE_STEPS.min(self.left));
-        let bound = fixed_priority::bound(&self.loads, i, &mut steps);
+        let bound = fixed_priority::bound(&self.loads, &self.stalls, i, &mut steps);
         self.left -= steps.spent();
         match bound {
             Ok(bound) => Ok(self.loads[i].d.checked_sub(bound.wcrt.0)),
@@ -246,66 +244,5 @@ impl Levels {
 
     fn undecided(&self) -> NoOrder {
         NoOrder::Undecided { steps: if self.left == 0 { STEPS } else { PROBE_STEPS } }
-    }
-}
-
-/// Sums over the tasks that have no priority, the asked one included, kept as they get one. For periods only.
-struct Above {
-    /// What each task adds.
-    each: Vec<Sums>,
-    all: Sums,
-}
-
-#[derive(Clone, Copy, Default)]
-struct Sums {
-    /// ΣC.
-    c: u128,
-    /// Σ C·(1 + J/T), each rounded up.
-    at_once: u128,
-    /// ΣC/T in units of 2^-64, each rounded up.
-    share: u128,
-}
-
-impl Above {
-    fn of(loads: &[Load]) -> Self {
-        let sums = |load: &Load| {
-            let (c, t) = (u128::from(load.c), u128::from(load.arrival.mean_distance().0));
-            Sums { c, at_once: c + (c * u128::from(load.j)).div_ceil(t), share: (c << 64).div_ceil(t) }
-        };
-        let each: Vec<Sums> = loads.iter().map(sums).collect();
-        let all = each.iter().fold(Sums::default(), |all, one| Sums {
-            c: all.c + one.c,
-            at_once: all.at_once + one.at_once,
-            share: all.share + one.share,
-        });
-        Self { each, all }
-    }
-
-    fn remove(&mut self, i: usize) {
-        let one = self.each[i];
-        self.all.c -= one.c;
-        self.all.at_once -= one.at_once;
-        self.all.share -= one.share;
-    }
-
-    /// Every task above is served once, and a blocking segment before.
-    fn least_response(&self, load: &Load, wait: u64) -> u128 {
-        u128::from(load.j) + u128::from(wait) + self.all.c
-    }
-
-    /// With `1 + ⌊x⌋ ≤ 1 + x` the last segment of job q starts at most at
-    /// `(B + (q + o + 1)·C − last + Σ_hp C_j·(1 + J_j/T_j)) / (1 − Σ_hp C_j/T_j)`, where `o` counts jobs that overtake it.
-    /// The response counts from `q·T`, so that it is largest for q = 0 while `C/T + Σ_hp C_j/T_j < 1`; `None` where that is not
-    /// known.
-    fn most_response(&self, load: &Load, i: usize, wait: u64) -> Option<u128> {
-        const ONE: u128 = 1 << 64;
-        if self.all.share >= ONE {
-            return None;
-        }
-        let own = u128::from(load.overtaken() + 1) * u128::from(load.c) - u128::from(load.last);
-        let base = u128::from(wait) + own + self.all.at_once - self.each[i].at_once;
-        let base = (base < 1 << 63).then_some(base << 64)?;
-        let start = base.div_ceil(ONE - (self.all.share - self.each[i].share));
-        Some(u128::from(load.j) + start + u128::from(load.last))
     }
 }

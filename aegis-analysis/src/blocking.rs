@@ -2,6 +2,9 @@
 use super::load::Load;
 use aegis_core::TaskId;
 
+/// A segment that had just started: whose it is, and how much of it is left.
+pub(super) type Blocker = (TaskId, u64);
+
 /// For each deadline, the longest wait for a segment that started one tick before, and whose it is.
 ///
 /// A segment of task k delays deadlines before [`Load::blocks_before`]; the wait falls as the deadline grows.
@@ -27,13 +30,13 @@ impl Blocking {
     }
 
     /// Who delays a job with its deadline at `at`, and for how long.
-    pub(super) fn at(&self, at: i128) -> Option<(TaskId, u64)> {
+    pub(super) fn at(&self, at: i128) -> Option<Blocker> {
         let above = self.stairs.partition_point(|&(end, ..)| end <= at);
         self.stairs.get(above).map(|&(_, id, wait)| (id, wait))
     }
 
     /// The longest wait at all.
-    pub(super) fn longest(&self) -> u64 {
-        self.stairs.first().map_or(0, |&(.., wait)| wait)
+    pub(super) fn longest(&self) -> Option<Blocker> {
+        self.stairs.first().map(|&(_, id, wait)| (id, wait))
     }
 }

@@ -1,5 +1,7 @@
 //! Least fixed points in bounded work, and the longest busy period: what every analysis here walks through.
+use super::blocking::Blocker;
 use super::load::{LONGEST, Load};
+use super::stalls::Stalls;
 use super::utilisation;
 use core::cmp::Ordering;
 
@@ -81,7 +83,7 @@ pub(super) fn least_fixed_point(
     }
 }
 
-/// `blocking + Σ jobs_j · C_j`, or `None` when it does not fit.
+/// `base + Σ jobs_j · C_j`, or `None` when it does not fit.
 pub(super) fn work<'a>(
     base: u64,
     mut loads: impl Iterator<Item = &'a Load>,
@@ -90,26 +92,33 @@ pub(super) fn work<'a>(
     loads.try_fold(base, |sum, load| sum.checked_add(jobs(load).checked_mul(load.c)?))
 }
 
-/// The longest time that `loads` keep the resource busy after `blocking`: the least
-/// `L = blocking + Σ α_j(L + J_j) · C_j`, where `α_j(x) = ⌈x / T_j⌉` for a period.
+/// The longest time that `loads` and `stalls` keep the resource busy after `blocker`: the least
+/// `L = B + Σ α_j(L + J_j) · C_j + Σ ⌈L / gap⌉ · length`, where `α_j(x) = ⌈x / T_j⌉` for a period.
 ///
-/// It is finite exactly when ΣC/T < 1, or = 1 without blocking and jitter.
+/// It is finite exactly when the shares of time sum to less than 1, or to 1 without blocking and jitter.
 pub(super) fn busy_period<'a>(
     loads: &(impl Iterator<Item = &'a Load> + Clone),
-    blocking: u64,
+    blocker: Option<Blocker>,
+    stalls: &Stalls,
     steps: &mut Steps,
 ) -> Result<u64, NoBound> {
-    let drains = match utilisation::sum_against_one(loads.clone()) {
+    let wait = blocker.map_or(0, |(_, wait)| wait);
+    let drains = match utilisation::against(loads.clone(), stalls) {
         Ordering::Less => true,
-        Ordering::Equal => blocking == 0 && loads.clone().all(|load| load.j == 0),
+        Ordering::Equal => {
+            let early = blocker.is_some() && !stalls.is_empty();
+            wait == 0 && !early && loads.clone().all(|load| load.j == 0)
+        }
         Ordering::Greater => false,
     };
     if !drains {
         return Err(NoBound::NoFiniteBusyPeriod);
     }
-    let start = work(blocking, loads.clone(), |_| 1).filter(|start| *start <= LONGEST);
+    let start = work(wait, loads.clone(), |_| 1).filter(|start| *start <= LONGEST);
     least_fixed_point(start.ok_or(steps.undecided())?, loads.clone().count(), steps, |length| {
-        work(blocking, loads.clone(), |load| load.released_within(length))
+        work(stalls.within(length, blocker)?.checked_add(wait)?, loads.clone(), |load| {
+            load.released_within(length)
+        })
     })
 }
 

@@ -13,9 +13,10 @@
 //! miss. Deadlines up to the busy period `L = Σ α_j(L) · C_j` are
 //! enough: the blocker is inside `L` and has no deadline up to `t`. That fails if a job can be overtaken by a later
 //! one of its task (`α(J) > 1`; with a period, `J > T`): then the task blocks itself, and `L` has to hold the blocking on top.
-use super::blocking::Blocking;
+use super::blocking::{Blocker, Blocking};
 use super::busy_period::{NoBound, Steps, least_fixed_point, work};
 use super::load::{Load, loads};
+use super::stalls::Stalls;
 use super::utilisation;
 use aegis_core::{Nanos, TaskId, TaskSet};
 use core::cmp::Ordering;
@@ -38,6 +39,8 @@ pub enum DemandWitness {
         blocking: Nanos,
         /// Whose segment.
         blocked_by: Option<TaskId>,
+        /// The stalls that begin before all of that is done.
+        stalled: Nanos,
     },
     /// ΣC/T is 1 and a job can be overtaken by a later one of its task: no window is long enough to look at.
     NoFiniteBusyPeriod,
@@ -62,13 +65,13 @@ impl From<NoBound> for DemandWitness {
 /// # Errors
 /// The witness found first, which is the one with the longest window that the search looks at.
 pub fn demand_test(set: &TaskSet) -> Result<(), DemandWitness> {
-    test(&loads(set), &mut Steps::new(super::STEP_LIMIT))
+    test(&loads(set), &Stalls::new(set.overheads()), &mut Steps::new(super::STEP_LIMIT))
 }
 
-pub(super) fn test(loads: &[Load], steps: &mut Steps) -> Result<(), DemandWitness> {
-    let share = utilisation::sum_against_one(loads.iter());
+pub(super) fn test(loads: &[Load], stalls: &Stalls, steps: &mut Steps) -> Result<(), DemandWitness> {
+    let share = utilisation::against(loads.iter(), stalls);
     if share == Ordering::Greater {
-        let utilisation_ppm = utilisation::sum_parts_per_million(loads.iter());
+        let utilisation_ppm = utilisation::in_ppm(loads.iter(), stalls);
         return Err(DemandWitness::Overload { utilisation_ppm });
     }
     // A job that is released too late to end by its deadline on its own.
@@ -79,6 +82,7 @@ pub(super) fn test(loads: &[Load], steps: &mut Steps) -> Result<(), DemandWitnes
             demand: Nanos(load.c),
             blocking: Nanos::ZERO,
             blocked_by: None,
+            stalled: Nanos::ZERO,
         });
     }
     let blocking = Blocking::new(loads);
@@ -90,12 +94,15 @@ pub(super) fn test(loads: &[Load], steps: &mut Steps) -> Result<(), DemandWitnes
     if overtaking && share == Ordering::Equal {
         return Err(DemandWitness::NoFiniteBusyPeriod);
     }
-    let wait = if overtaking { blocking.longest() } else { 0 };
+    let blocker = if overtaking { blocking.longest() } else { None };
+    let wait = blocker.map_or(0, |(_, wait)| wait);
     let length = {
         let all = || loads.iter().copied();
         let start = work(wait, all(), |_| 1).ok_or(steps.undecided())?;
         least_fixed_point(start, loads.len(), steps, |length| {
-            work(wait, all(), |load| load.arrival.arrivals_within(length))
+            work(stalls.within(length, blocker)?.checked_add(wait)?, all(), |load| {
+                load.arrival.arrivals_within(length)
+            })
         })?
     };
 
@@ -111,10 +118,14 @@ pub(super) fn test(loads: &[Load], steps: &mut Steps) -> Result<(), DemandWitnes
         if demand == 0 {
             break;
         }
-        let needed = demand + i128::from(blocking.at(t).map_or(0, |(_, wait)| wait));
+        let blocker = blocking.at(t);
+        let work = demand.checked_add(blocker.map_or(0, |(_, wait)| wait).into());
+        let work = work.and_then(|work| u64::try_from(work).ok()).ok_or(steps.undecided())?;
+        let end = stalls.end_of(work, blocker, 0, steps)?;
+        let needed = i128::from(end);
         if needed > t {
             let window = last_deadline(&loads, t + 1).unwrap_or(t);
-            return Err(witness(window, demand, blocking.at(window)).ok_or(steps.undecided())?);
+            return Err(witness(window, demand, blocking.at(window), stalls, steps)?);
         }
         at = if needed < t { Some(needed) } else { last_deadline(&loads, t) };
     }
@@ -127,12 +138,23 @@ fn last_deadline(loads: &[&Load], t: i128) -> Option<i128> {
     before.filter_map(|load| load.last_due(t - 1)).max()
 }
 
-fn witness(window: i128, demand: i128, blocker: Option<(TaskId, u64)>) -> Option<DemandWitness> {
-    let blocker = blocker.filter(|(_, wait)| *wait > 0);
-    Some(DemandWitness::TooMuchDemand {
-        window: Nanos(u64::try_from(window).ok()?),
-        demand: Nanos(u64::try_from(demand).ok()?),
-        blocking: Nanos(blocker.map_or(0, |(_, wait)| wait)),
-        blocked_by: blocker.map(|(task, _)| task),
+fn witness(
+    window: i128,
+    demand: i128,
+    blocker: Option<Blocker>,
+    stalls: &Stalls,
+    steps: &mut Steps,
+) -> Result<DemandWitness, NoBound> {
+    let time = |ns| u64::try_from(ns).map_err(|_| steps.undecided());
+    let (window, demand) = (time(window)?, time(demand)?);
+    let blocking = blocker.map_or(0, |(_, wait)| wait);
+    let work = demand.checked_add(blocking).ok_or(steps.undecided())?;
+    let stalled = stalls.end_of(work, blocker, 0, steps)? - work;
+    Ok(DemandWitness::TooMuchDemand {
+        window: Nanos(window),
+        demand: Nanos(demand),
+        blocking: Nanos(blocking),
+        blocked_by: blocker.filter(|(_, wait)| *wait > 0).map(|(task, _)| task),
+        stalled: Nanos(stalled),
     })
 }

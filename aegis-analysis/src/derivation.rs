@@ -18,13 +18,15 @@ pub(super) struct Scenario<'a> {
     pub earlier: u64,
     /// How much later than −J the job arrived.
     pub later: u64,
+    /// Stalls that begin before the job ends; `None` for what does not fit.
+    pub stalls: Vec<(TermKind, Option<u64>)>,
 }
 
 impl Scenario<'_> {
-    /// `R = J + blocking + Σ interference + earlier − later + C`; `None` when something does not fit.
+    /// `R = J + blocking + Σ interference + earlier − later + C + Σ stalls`; `None` when something does not fit.
     pub(super) fn bound(&self) -> Option<Bound> {
         let task = self.task;
-        let mut terms = Vec::with_capacity(self.interference.len() + 4);
+        let mut terms = Vec::with_capacity(self.interference.len() + 6);
         let mut add = |kind, by, ns: i128| -> Option<()> {
             if ns != 0 || kind == TermKind::Execution {
                 terms.push(Term { kind, by, ns: i64::try_from(ns).ok()? });
@@ -43,6 +45,9 @@ impl Scenario<'_> {
         add(TermKind::Execution, None, task.execution.into())?;
         for (kind, ns) in task.overheads {
             add(kind, None, ns.into())?;
+        }
+        for &(kind, ns) in &self.stalls {
+            add(kind, None, ns?.into())?;
         }
         let wcrt: i128 = terms.iter().map(|term| i128::from(term.ns)).sum();
         let wcrt = u64::try_from(wcrt).ok().filter(|wcrt| *wcrt <= LONGEST)?;

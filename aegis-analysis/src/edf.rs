@@ -9,22 +9,25 @@
 //! Let the busy period of deadlines up to `d` start at 0; the analysed job arrives at `a = d − D_i ≥ −J_i`. The last
 //! segment of the job starts when nothing with a deadline up to `d` is ready any more:
 //!
-//! `s = B(d) + n_i(d) · C_i − last_i + Σ_{j≠i} min(α_j(s + J_j + 1), n_j(d)) · C_j`, `n_j(d) = α_j(d − D_j + J_j + 1)`
+//! `s = W(s) + S(s + 1)`, `W(s) = B(d) + n_i(d) · C_i − last_i + Σ_{j≠i} min(α_j(s + J_j + 1), n_j(d)) · C_j`,
+//! `n_j(d) = α_j(d − D_j + J_j + 1)`, and it ends at `f = W(s) + last_i + S(f)`, the least of each
 //!
-//! where `α_j(x + 1) = 1 + ⌊x / T_j⌋` for a period, and `R_i = max over a of s + last_i − a`. `B(d)` is the longest rest of
+//! where `α_j(x + 1) = 1 + ⌊x / T_j⌋` for a period and `S(x)` are the [stalls](super::stalls) that begin before `x`. Then
+//! `R_i = max over a of f − a`. `B(d)` is the longest rest of
 //! a segment that started at −1 for a job with its deadline after `d`, which task k can have while `n_k(d) < α_k(J_k)`
 //! or `n_k(d) = 0`: other jobs that arrived with it before 0 are at most `α_k(J_k) − 1`, and more of them than that are
 //! more work without it. Only those `a` matter at which some `n_j(d)` rises, and only
 //! below the longest busy period `L` of all tasks: a blocker is none of the jobs with deadlines up to `d`, so that
 //! `L`, which contains it, leaves the resource idle for those before it ends.
 //!
-//! `s` never falls as `a` grows: where a task ceases to block, its `n_j` rises, and its whole `C` is more than the wait
-//! for a segment that had started. So no arrival between two others starts later than the later of them, and most
-//! need no look: branch and bound over `a`.
+//! `f` never falls as `a` grows: where a task ceases to block, its `n_j` rises, and its whole `C` is at least one tick more
+//! than the wait for a segment that had started, which is as much as stalls may have begun earlier while it blocked. So
+//! no arrival between two others ends later than the later of them, and most need no look: branch and bound over `a`.
 use super::blocking::Blocking;
 use super::busy_period::{NoBound, Steps, busy_period, least_fixed_point};
 use super::derivation::Scenario;
 use super::load::{Load, loads};
+use super::stalls::Stalls;
 use aegis_core::{Bound, TaskSet};
 
 pub use super::demand::{DemandWitness, demand_test};
@@ -32,21 +35,23 @@ pub use super::demand::{DemandWitness, demand_test};
 /// One answer a task, in the order of the set.
 #[must_use]
 pub fn response_times(set: &TaskSet) -> Vec<Result<Bound, NoBound>> {
-    let loads = loads(set);
-    let length = busy_period(&loads.iter(), 0, &mut Steps::new(super::STEP_LIMIT));
+    let (loads, stalls) = (loads(set), Stalls::new(set.overheads()));
+    let length = busy_period(&loads.iter(), None, &stalls, &mut Steps::new(super::STEP_LIMIT));
     let blocking = Blocking::new(&loads);
-    Steps::shared(loads.len(), |i, steps| bound(&loads, i, &blocking, length?, steps))
+    Steps::shared(loads.len(), |i, steps| bound(&loads, &stalls, i, &blocking, length?, steps))
 }
 
-/// An arrival that was looked at, with the start of the last segment of its job.
+/// An arrival that was looked at, with the start and the end of the last segment of its job.
 #[derive(Clone, Copy)]
 struct Tried {
     arrival: i128,
     start: u64,
+    end: u64,
 }
 
 fn bound(
     loads: &[Load],
+    stalls: &Stalls,
     i: usize,
     blocking: &Blocking,
     length: u64,
@@ -55,21 +60,27 @@ fn bound(
     let task = &loads[i];
     let deadline = i128::from(task.d);
     let first = -i128::from(task.j);
-    let wait = |arrival: i128| blocking.at(arrival + deadline).map_or(0, |(_, wait)| wait);
     // The start after `arrival`, which is known to be `least` or later.
     let start = |arrival: i128, least: u64, steps: &mut Steps| {
         let own = task.due_by(arrival + deadline).checked_mul(task.c).ok_or(steps.undecided())? - task.last;
-        let base = own.checked_add(wait(arrival)).ok_or(steps.undecided())?;
+        let blocker = blocking.at(arrival + deadline);
+        let wait = blocker.map_or(0, |(_, wait)| wait);
+        let base = own.checked_add(wait).ok_or(steps.undecided())?;
         steps.take(loads.len())?;
         let others = loads.iter().filter(|other| other.id != task.id);
         let due: Vec<(&Load, u64)> =
             others.map(|other| (other, other.due_by(arrival + deadline))).filter(|(_, n)| *n > 0).collect();
-        let start = least_fixed_point(base.max(least), loads.len(), steps, |s| {
+        let before = |s| {
             due.iter().try_fold(base, |sum, (other, n)| {
                 sum.checked_add(other.released_by(s).min(*n).checked_mul(other.c)?)
             })
+        };
+        let start = least_fixed_point(base.max(least), loads.len(), steps, |s| {
+            before(s)?.checked_add(stalls.within(s + 1, blocker)?)
         })?;
-        Ok(Tried { arrival, start })
+        let all = before(start).and_then(|work| work.checked_add(task.last)).ok_or(steps.undecided())?;
+        let end = stalls.end_of(all, blocker, start, steps)?;
+        Ok(Tried { arrival, start, end })
     };
     // The last arrival up to `at` at which some n_j rises.
     let last_rise = |at: i128, steps: &mut Steps| {
@@ -79,17 +90,17 @@ fn bound(
     };
 
     // First, the earliest arrival and the last.
-    let response = |tried: Tried| i128::from(tried.start) + i128::from(task.last) - tried.arrival;
+    let response = |tried: Tried| i128::from(tried.end) - tried.arrival;
     let earliest = start(first, 0, steps)?;
     let latest = start(last_rise(i128::from(length) - 1, steps)?, earliest.start, steps)?;
     let mut worst = if response(latest) > response(earliest) { latest } else { earliest };
 
-    // Then, between two arrivals, halves: what starts by the later one has arrived after the earlier one. That is not
-    // worth a look if it responds in less than the worst, or if it starts no later than the earlier one.
+    // Then, between two arrivals, halves: what ends by the later one has arrived after the earlier one. That is not
+    // worth a look if it responds in less than the worst, or if it ends no later than the earlier one.
     let mut between = vec![(earliest, latest)];
     while let Some((low, high)) = between.pop() {
-        let most = i128::from(high.start) + i128::from(task.last) - (low.arrival + 1);
-        if most < response(worst) || low.start == high.start {
+        let most = i128::from(high.end) - (low.arrival + 1);
+        if most < response(worst) || low.end == high.end {
             continue;
         }
         let middle = low.arrival + (high.arrival - low.arrival) / 2;
@@ -118,14 +129,16 @@ fn bound(
     let served = |load: &Load| load.released_by(worst.start).min(due(load)) * load.c;
     let others = loads.iter().filter(|other| other.id != task.id && due(other) > 0);
     let job = due(task) - 1;
+    let blocker = blocking.at(worst.arrival + deadline);
     let scenario = Scenario {
         task,
         job,
         busy_period: length,
-        blocking: blocking.at(worst.arrival + deadline),
+        blocking: blocker,
         interference: others.map(|other| (other.id, served(other))).collect(),
         earlier: job * task.c,
         later: u64::try_from(worst.arrival - first).map_err(|_| steps.undecided())?,
+        stalls: stalls.each_within(worst.end, blocker).collect(),
     };
     scenario.bound().ok_or(steps.undecided())
 }

@@ -30,6 +30,7 @@
 use super::busy_period::{NoBound, Steps};
 use super::fits::fits;
 use super::load::{LONGEST, Load, loads};
+use super::stalls::Stalls;
 use super::utilisation::Share;
 use aegis_core::{Nanos, Overheads, TaskId, TaskSet, TermKind};
 
@@ -125,7 +126,8 @@ pub enum NoWindows {
 /// [`NoWindows`] where the windows are not valid or the test does not decide.
 pub fn fits_with(set: &TaskSet, windows: &[usize]) -> Result<bool, NoWindows> {
     let loads = gated_loads(set, windows)?;
-    match fits(set.policy(), &loads, &mut Steps::new(PROBE_STEPS)) {
+    let stalls = Stalls::new(set.overheads());
+    match fits(set.policy(), &loads, &stalls, &mut Steps::new(PROBE_STEPS)) {
         Ok(fits) => Ok(fits),
         Err(NoBound::Undecided { steps }) => Err(NoWindows::Undecided { steps }),
         Err(NoBound::NoFiniteBusyPeriod) => Ok(false),

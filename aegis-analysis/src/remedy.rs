@@ -9,6 +9,7 @@ use super::fits::fits;
 use super::load::loads;
 use super::sensitivity::{Change, Edge, edge, name};
 use super::split::{Cuts, Split, fewest, fewest_with_priorities};
+use super::stalls::Stalls;
 use aegis_core::{Policy, Priority, Rejection, TaskId, TaskSet, Verdict};
 
 /// Most tasks that are considered for a change, of either kind.
@@ -110,15 +111,16 @@ pub fn remedies(set: &TaskSet, verdict: &Verdict) -> Vec<Remedy> {
     let (mut to_shorten, mut to_slow) = (Vec::new(), Vec::new());
     for rejection in &verdict.rejections {
         match *rejection {
-            Rejection::DeadlineMissed { task, blocked_by, .. } => {
+            Rejection::DeadlineMissed { task, blocked_by, .. } | Rejection::Late { task, blocked_by, .. } => {
                 to_shorten.extend(blocked_by);
                 to_slow.push(task);
             }
+            Rejection::TooMuchDemand { blocked_by, .. } => to_shorten.extend(blocked_by),
             Rejection::NoFiniteBusyPeriod { task } => to_slow.push(task),
             _ => {}
         }
     }
-    let loads = loads(set);
+    let (loads, stalls) = (loads(set), Stalls::new(set.overheads()));
     let largest = loads.iter().max_by(|a, b| a.share.compare(&b.share).then(b.id.cmp(&a.id)));
     let largest = largest.map(|load| load.id);
     for suspects in [&mut to_shorten, &mut to_slow] {
@@ -132,7 +134,8 @@ pub fn remedies(set: &TaskSet, verdict: &Verdict) -> Vec<Remedy> {
 
     let policies = [Policy::Edf, Policy::FixedPriority, Policy::Fifo].into_iter();
     let policies = policies.filter(|policy| *policy != verdict.policy);
-    let policies = policies.filter(|policy| fits(*policy, &loads, &mut Steps::new(POLICY_STEPS)) == Ok(true));
+    let policies =
+        policies.filter(|policy| fits(*policy, &loads, &stalls, &mut Steps::new(POLICY_STEPS)) == Ok(true));
     let mut found: Vec<Remedy> = policies.map(|policy| Remedy::OtherPolicy { policy }).collect();
     if !found.contains(&Remedy::OtherPolicy { policy: Policy::FixedPriority }) {
         found.extend(assignment::optimal(set).map(|priorities| Remedy::Priorities { priorities }));

@@ -1,26 +1,24 @@
 //! How far one parameter may move: the edge between what admission accepts and what it rejects, found by the exact test.
 //!
-//! Assumptions: those of the analysis of the set's policy. 1. Every condition of [`fits`](super::fits) is monotone in every
-//! parameter here: less work, a longer period, a later deadline or less jitter never turns a set that fits into one that
-//! does not (Burns, Baruah: "Sustainability in real-time scheduling analysis", JCSE 2(1), 2008, for the tests used here).
-//! 2. Fixed priorities stay as they are, also where they were derived from deadlines.
+//! Assumptions: those of the analysis of the set's policy. 1. The exact test is monotone in every parameter here: less work,
+//! a longer period, a later deadline or less jitter never turns a set that fits into one that does not (Burns, Baruah:
+//! "Sustainability in real-time scheduling analysis", JCSE 2(1), 2008, for the tests used here). 2. Fixed priorities
+//! stay as they are, also where they were derived from deadlines.
 //!
 //! First, each parameter has an end beyond which no set fits, whatever the other tasks are: a job needs `J + C ≤ D`, and a
-//! task `C ≤ T`. Then, condition by condition in random order, the part of the range where the conditions before hold is
-//! tried at its far end, and halved only if the condition fails there: of n conditions about ln n are walked (Seidel:
-//! "Small-dimensional linear programming", DCG 6, 1991). Finally, the last value that fits and the next, which does not,
-//! have both been asked: an edge does not rest on assumption 1, only that there is no second edge further out does.
+//! task `C ≤ T`. Then, around the value that the set has now, in growing distances and by halves, until two neighbours
+//! are found of which one fits and the other does not. Finally, both have been asked: that the edge is one does not rest
+//! on assumption 1, only that there is no second edge further out does.
 use super::busy_period::{NoBound, Steps};
-use super::fits::{conditions, holds};
+use super::fits::fits;
 use super::load::{LONGEST, Load, loads};
-use aegis_core::{ArrivalLaw, Nanos, Policy, Priority, Rng, Task, TaskDraft, TaskId, TaskSet, TaskSetError};
+use super::stalls::Stalls;
+use aegis_core::{ArrivalLaw, Nanos, Policy, Priority, Task, TaskDraft, TaskId, TaskSet, TaskSetError};
 
 /// Steps for one question to the exact test: milliseconds.
 const PROBE_STEPS: u64 = 1 << 20;
 /// Steps for one edge.
 const EDGE_STEPS: u64 = 1 << 23;
-/// Any number does; the same one each time, so that the same steps are taken.
-const SEED: u64 = 1;
 
 /// A parameter that may move while everything else stays.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -368,12 +366,13 @@ impl Range {
 struct Search<'a> {
     set: &'a TaskSet,
     loads: Vec<Load>,
+    stalls: Stalls,
     left: u64,
 }
 
 impl<'a> Search<'a> {
     fn new(set: &'a TaskSet, steps: u64) -> Self {
-        Self { set, loads: loads(set), left: steps }
+        Self { set, loads: loads(set), stalls: Stalls::new(set.overheads()), left: steps }
     }
 
     /// The edge of one parameter.
@@ -385,20 +384,10 @@ impl<'a> Search<'a> {
         }
         let now = change.now(self.set).ok_or(NoEdge::NoPeriod)?;
         let range = self.range(change).ok_or(NoEdge::NothingFits)?;
-        let mut order: Vec<usize> = (0..conditions(self.set.policy(), self.loads.len())).collect();
-        let mut rng = Rng::new(SEED);
-        for last in (1..order.len()).rev() {
-            let k = rng.between(0, last as u64);
-            order.swap(last, usize::try_from(k).unwrap_or(last));
-        }
-        let (mut end, mut beyond) = (range.span(), range.after);
-        for condition in order {
-            let ask = |at| self.ask(change, range.value(at), condition);
-            if let Some((last, after)) = last_that_holds(end, range.at(now), ask)? {
-                (end, beyond) = (last, after);
-            }
-        }
-        Ok(Edge { change, fits: range.value(end), beyond })
+        let span = range.span();
+        let found = last_that_holds(span, range.at(now), |at| self.ask(change, range.value(at)))?;
+        let (last, beyond) = found.unwrap_or((span, range.after));
+        Ok(Edge { change, fits: range.value(last), beyond })
     }
 
     /// Beyond the worst value no set fits: `J + C ≤ D` and `C ≤ T`.
@@ -447,8 +436,8 @@ impl<'a> Search<'a> {
         }
     }
 
-    /// Whether one condition holds with the parameter at `value`.
-    fn ask(&mut self, change: Change, value: u64, condition: usize) -> Result<bool, NoBound> {
+    /// Whether the set fits with the parameter at `value`.
+    fn ask(&mut self, change: Change, value: u64) -> Result<bool, NoBound> {
         let overheads = self.set.overheads();
         let moved = |i: usize| {
             let id = TaskId::from(i);
@@ -458,16 +447,16 @@ impl<'a> Search<'a> {
         let changed: Vec<Load> = range.clone().map(moved).collect();
         let before: Vec<Load> = self.loads.splice(range.clone(), changed).collect();
         let mut steps = Steps::new(PROBE_STEPS.min(self.left));
-        let answer = holds(self.set.policy(), &self.loads, condition, &mut steps);
+        let answer = fits(self.set.policy(), &self.loads, &self.stalls, &mut steps);
         self.left -= steps.spent();
         self.loads.splice(range, before);
         answer
     }
 }
 
-/// The last of the positions `0..=end` at which a condition holds and what is known of the next; `None` if it holds at
-/// `end`. The first positions asked after `end` and 0 are `near` and those around it.
-pub(super) fn last_that_holds(
+/// The last of the positions `0..=end` that holds and what is known of the next; `None` if `end` holds. The first positions
+/// asked after `end` and 0 are `near` and those around it.
+fn last_that_holds(
     end: u64,
     near: u64,
     mut ask: impl FnMut(u64) -> Result<bool, NoBound>,

@@ -17,6 +17,7 @@ use super::assignment::{self, NoOrder};
 use super::busy_period::Steps;
 use super::load::{Load, loads};
 use super::sensitivity::draft;
+use super::stalls::Stalls;
 use super::tolerance::{Intolerant, cheapest, level};
 use aegis_core::{Nanos, Overheads, Policy, Priority, Task, TaskId, TaskSet};
 
@@ -120,9 +121,15 @@ pub enum NoSplit {
 /// [`NoSplit`], with the reason.
 pub fn fewest(set: &TaskSet, cuts: &[Cuts]) -> Result<Split, NoSplit> {
     check(set, cuts)?;
+    let stalls = Stalls::new(set.overheads());
     let shape = |k: usize, limit: u64| shape(set, cuts, k, limit);
-    let shapes =
-        cheapest(set.policy(), &loads(set), |k, limit| shape(k, limit).map(|s| s.0), &mut Steps::new(STEPS))?;
+    let shapes = cheapest(
+        set.policy(),
+        &loads(set),
+        &stalls,
+        |k, limit| shape(k, limit).map(|s| s.0),
+        &mut Steps::new(STEPS),
+    )?;
     let priorities = set.tasks().iter().map(|task| task.priority).collect();
     Ok(Split { segments: of_lengths(&shapes, shape), priorities, fewest: true })
 }
@@ -134,6 +141,7 @@ pub fn fewest(set: &TaskSet, cuts: &[Cuts]) -> Result<Split, NoSplit> {
 pub fn fewest_with_priorities(set: &TaskSet, cuts: &[Cuts]) -> Result<Split, NoSplit> {
     check(set, cuts)?;
     let set = &set.with_policy(Policy::FixedPriority);
+    let stalls = Stalls::new(set.overheads());
     let shape = |k: usize, limit: u64| shape(set, cuts, k, limit);
     let tasks: Vec<Load> = (0..cuts.len())
         .map(|k| {
@@ -143,7 +151,7 @@ pub fn fewest_with_priorities(set: &TaskSet, cuts: &[Cuts]) -> Result<Split, NoS
         .collect::<Result<_, _>>()?;
 
     // First, an order that fits if splitting were free and complete; without one, none fits.
-    let unblocked: Vec<Priority> = match assignment::optimal_unblocked(&tasks) {
+    let unblocked: Vec<Priority> = match assignment::optimal_unblocked(&tasks, stalls.clone()) {
         Ok(priorities) => priorities,
         Err(NoOrder::NoneGoesLast { tasks }) => return Err(NoSplit::NoOrder { tasks }),
         Err(NoOrder::Undecided { steps }) => return Err(NoSplit::Undecided { steps }),
@@ -170,6 +178,7 @@ pub fn fewest_with_priorities(set: &TaskSet, cuts: &[Cuts]) -> Result<Split, NoS
     // Finally, all orders that could need fewer.
     let mut search = Orders {
         loads: tasks,
+        stalls,
         shape: &|k, limit| shape(k, limit),
         above: Vec::new(),
         limit: u64::MAX,
@@ -205,6 +214,7 @@ fn of_lengths(shapes: &[Load], shape: impl Fn(usize, u64) -> Option<(Load, Vec<N
 struct Orders<'a> {
     /// The tasks; those in the order so far with their shape and rank, the others at the bottom.
     loads: Vec<Load>,
+    stalls: Stalls,
     shape: &'a dyn Fn(usize, u64) -> Option<(Load, Vec<Nanos>)>,
     above: Vec<usize>,
     /// The longest segment that those above tolerate, overheads included.
@@ -243,7 +253,7 @@ impl Orders<'_> {
             let rank = u32::try_from(self.above.len()).unwrap_or(u32::MAX);
             let before = core::mem::replace(&mut self.loads[k], Load { priority: rank, ..shaped });
             let limit = self.limit;
-            if let Some(tolerated) = level(&self.loads, k, &mut self.steps).map_err(|_| ())? {
+            if let Some(tolerated) = level(&self.loads, &self.stalls, k, &mut self.steps).map_err(|_| ())? {
                 self.limit = limit.min(tolerated.saturating_add(1));
                 self.used += segments;
                 self.above.push(k);

@@ -15,9 +15,10 @@
 //! which its response stays within its deadline (Yao, Buttazzo, Bertogna: "Bounding the maximum length of
 //! non-preemptive regions under fixed priority scheduling", RTCSA 2009; here exact, by the response time itself).
 use super::busy_period::{NoBound, Steps, busy_period};
-use super::fits::fits;
+use super::fits::{fits, meets};
 use super::load::{Load, loads};
-use super::{fixed_priority, utilisation};
+use super::stalls::Stalls;
+use super::utilisation;
 use aegis_core::{Nanos, Overheads, Policy, Priority, Task, TaskId, TaskSet};
 use core::cmp::{Ordering, Reverse};
 use std::collections::BinaryHeap;
@@ -78,16 +79,16 @@ impl From<NoBound> for Intolerant {
 /// # Errors
 /// Why no limit is short enough.
 pub fn longest_segments(set: &TaskSet) -> Result<Vec<Option<Nanos>>, Intolerant> {
-    let loads = loads(set);
+    let (loads, stalls) = (loads(set), Stalls::new(set.overheads()));
     let mut steps = Steps::new(STEPS);
     let limits = match set.policy() {
         Policy::Fifo => return Err(Intolerant::NoDifference),
-        Policy::Edf => edf(&loads, &mut steps)?,
+        Policy::Edf => edf(&loads, &stalls, &mut steps)?,
         Policy::FixedPriority => {
             let mut limits = vec![u64::MAX; loads.len()];
             for i in 0..loads.len() {
-                let tolerated =
-                    level(&loads, i, &mut steps)?.ok_or(Intolerant::MissedAnyway { task: loads[i].id })?;
+                let tolerated = level(&loads, &stalls, i, &mut steps)?
+                    .ok_or(Intolerant::MissedAnyway { task: loads[i].id })?;
                 for (k, limit) in limits.iter_mut().enumerate() {
                     if loads[k].priority > loads[i].priority {
                         *limit = (*limit).min(tolerated.saturating_add(1));
@@ -102,62 +103,73 @@ pub fn longest_segments(set: &TaskSet) -> Result<Vec<Option<Nanos>>, Intolerant>
     Ok(limits.collect())
 }
 
-/// The largest blocking with which task `i` meets its deadline under fixed priorities, the tasks below it left out; `None`
-/// if it misses without any.
-pub(super) fn level(loads: &[Load], i: usize, steps: &mut Steps) -> Result<Option<u64>, NoBound> {
+/// The largest blocking with which task `i` meets its deadline under fixed priorities, by tasks below it of which only that
+/// there are some is looked at; any without them. `None` if it misses without any.
+pub(super) fn level(
+    loads: &[Load],
+    stalls: &Stalls,
+    i: usize,
+    steps: &mut Steps,
+) -> Result<Option<u64>, NoBound> {
     let task = &loads[i];
-    let at = loads.iter().take(i).filter(|load| load.priority <= task.priority).count();
-    let mut above: Vec<Load> = loads.iter().filter(|load| load.priority <= task.priority).cloned().collect();
-    let lowest = above.len();
-    let mut meets = |blocking: u64, steps: &mut Steps| {
-        above.truncate(lowest);
-        if blocking > 0 {
-            above.push(blocker(blocking));
+    let (mut above, below): (Vec<&Load>, Vec<&Load>) =
+        loads.iter().partition(|load| load.priority <= task.priority);
+    let at = above.iter().position(|load| load.id == task.id).unwrap_or(0);
+    let lowest = blocker(1);
+    if !below.is_empty() {
+        above.push(&lowest);
+    }
+    let mut loads: Vec<Load> = above.into_iter().cloned().collect();
+    let mut tolerates = |blocking: u64, steps: &mut Steps| {
+        if !below.is_empty() {
+            let last = loads.len() - 1;
+            loads[last] = blocker(blocking + 1);
         }
-        match fixed_priority::bound(&above, at, steps) {
-            Ok(bound) => Ok(bound.wcrt.0 <= task.d),
-            Err(NoBound::NoFiniteBusyPeriod) => Ok(false),
-            Err(undecided) => Err(undecided),
-        }
+        meets(&loads, stalls, at, steps)
     };
-    if !meets(0, steps)? {
+    if !tolerates(0, steps)? {
         return Ok(None);
+    }
+    if below.is_empty() {
+        return Ok(Some(u64::MAX));
     }
     // No more than the deadline leaves: R ≥ J + B + C.
     let (mut tolerated, mut too_long) = (0, task.d - task.j - task.c + 1);
     while too_long - tolerated > 1 {
         let middle = tolerated + (too_long - tolerated) / 2;
-        *(if meets(middle, steps)? { &mut tolerated } else { &mut too_long }) = middle;
+        *(if tolerates(middle, steps)? { &mut tolerated } else { &mut too_long }) = middle;
     }
     Ok(Some(tolerated))
 }
 
-/// A task below all others that delays them by `wait`.
-fn blocker(wait: u64) -> Load {
+/// A task below all others in one segment of that length.
+fn blocker(length: u64) -> Load {
+    const RARE: Nanos = Nanos(1 << 60);
     let task = Task {
         name: String::new(),
-        segments: vec![Nanos(wait + 1)],
-        arrival: Nanos(1 << 62).into(),
-        deadline: Nanos(1 << 62),
+        segments: vec![Nanos(length)],
+        arrival: RARE.into(),
+        deadline: RARE,
         jitter: Nanos::ZERO,
         priority: Priority(u32::MAX),
     };
-    let mut blocker = Load::new(TaskId(u32::MAX), &task, Overheads::default());
-    blocker.priority = u32::MAX;
-    blocker
+    Load::new(TaskId(u32::MAX), &task, Overheads::default())
 }
 
 /// The longest segment that each task may have under EDF; `u64::MAX` where nothing limits it.
-pub(super) fn edf(loads: &[Load], steps: &mut Steps) -> Result<Vec<u64>, Intolerant> {
-    match utilisation::sum_against_one(loads.iter()) {
+fn edf(loads: &[Load], stalls: &Stalls, steps: &mut Steps) -> Result<Vec<u64>, Intolerant> {
+    match utilisation::against(loads.iter(), stalls) {
         Ordering::Less => {}
         Ordering::Equal if loads.iter().all(|load| load.j == 0) => {}
         _ => return Err(Intolerant::Overload),
     }
+    if !stalls.is_empty() {
+        return edf_with_stalls(loads, stalls, steps);
+    }
     // First, the last deadline that matters: one that somebody can delay, in a busy period.
     let delayed = loads.iter().map(Load::blocks_before).max().unwrap_or(0);
-    let longest = loads.iter().map(|load| load.c).max().unwrap_or(0);
-    let end = match busy_period(&loads.iter(), longest, steps) {
+    let longest = loads.iter().map(|load| (load.id, load.c)).max_by_key(|(_, c)| *c);
+    let end = match busy_period(&loads.iter(), longest, stalls, steps) {
         Ok(length) => delayed.min(i128::from(length) + 1),
         Err(_) => delayed,
     };
@@ -193,6 +205,35 @@ pub(super) fn edf(loads: &[Load], steps: &mut Steps) -> Result<Vec<u64>, Intoler
     Ok(loads.iter().map(limit).collect())
 }
 
+/// As [`edf`], by the demand test instead of the closed form: for each task the longest segment that fits while the others
+/// are in segments of 1 ns.
+fn edf_with_stalls(loads: &[Load], stalls: &Stalls, steps: &mut Steps) -> Result<Vec<u64>, Intolerant> {
+    let mut loads: Vec<Load> = loads.iter().map(|load| Load { longest: 1, ..load.clone() }).collect();
+    if !fits(Policy::Edf, &loads, stalls, steps)? {
+        return Err(Intolerant::TooMuchDemand);
+    }
+    let mut limits = Vec::with_capacity(loads.len());
+    for k in 0..loads.len() {
+        let whole = loads[k].c;
+        let mut fits_in = |length: u64, steps: &mut Steps| {
+            loads[k].longest = length;
+            fits(Policy::Edf, &loads, stalls, steps)
+        };
+        let (mut fitting, mut too_long) = (1, whole);
+        if fits_in(too_long, steps)? {
+            limits.push(u64::MAX);
+        } else {
+            while too_long - fitting > 1 {
+                let middle = fitting + (too_long - fitting) / 2;
+                *(if fits_in(middle, steps)? { &mut fitting } else { &mut too_long }) = middle;
+            }
+            limits.push(fitting);
+        }
+        loads[k].longest = 1;
+    }
+    Ok(limits)
+}
+
 /// The cheapest way to run each task such that the set fits.
 ///
 /// `shape(k, limit)` is task k in the cheapest way among those with no segment above `limit`: the least `C` and, of equal
@@ -206,6 +247,7 @@ pub(super) fn edf(loads: &[Load], steps: &mut Steps) -> Result<Vec<u64>, Intoler
 pub(super) fn cheapest(
     policy: Policy,
     tasks: &[Load],
+    stalls: &Stalls,
     shape: impl Fn(usize, u64) -> Option<Load>,
     steps: &mut Steps,
 ) -> Result<Vec<Load>, Intolerant> {
@@ -213,10 +255,10 @@ pub(super) fn cheapest(
     let at_most = |k: usize, limit: u64| shape(k, limit).ok_or(too_long(k, limit));
     let mut shapes = (0..tasks.len()).map(|k| at_most(k, u64::MAX)).collect::<Result<Vec<Load>, _>>()?;
     match policy {
-        Policy::Fifo if fits(policy, &shapes, steps)? => {}
+        Policy::Fifo if fits(policy, &shapes, stalls, steps)? => {}
         Policy::Fifo => return Err(Intolerant::NoDifference),
         Policy::Edf => loop {
-            let limits = edf(&shapes, steps)?;
+            let limits = edf(&shapes, stalls, steps)?;
             let mut stays = true;
             for (k, limit) in limits.into_iter().enumerate() {
                 if shapes[k].longest > limit {
@@ -240,8 +282,8 @@ pub(super) fn cheapest(
                 }
                 let mut tolerated = limit;
                 for k in level_tasks() {
-                    let most =
-                        level(&shapes, k, steps)?.ok_or(Intolerant::MissedAnyway { task: tasks[k].id })?;
+                    let most = level(&shapes, stalls, k, steps)?
+                        .ok_or(Intolerant::MissedAnyway { task: tasks[k].id })?;
                     tolerated = tolerated.min(most.saturating_add(1));
                 }
                 limit = tolerated;
@@ -249,5 +291,5 @@ pub(super) fn cheapest(
         }
     }
     // Deadlines that nobody delays, and the rule of admission about busy periods that do not end.
-    if fits(policy, &shapes, steps)? { Ok(shapes) } else { Err(Intolerant::TooMuchDemand) }
+    if fits(policy, &shapes, stalls, steps)? { Ok(shapes) } else { Err(Intolerant::TooMuchDemand) }
 }

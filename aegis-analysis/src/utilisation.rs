@@ -1,10 +1,11 @@
-//! ΣC/T against 1, without floating point: exact wherever the fractions fit 128 bits, otherwise on the safe side.
+//! ΣC/T, stalls included, against 1, without floating point: exact wherever the fractions fit 128 bits, otherwise on the safe side.
 //!
 //! First, each share is enclosed between two multiples of 2⁻⁶⁴; the sums of the lower and of the upper ends decide
 //! unless 1 lies between them. Then the exact fraction is summed over the least common denominator. Only where that
 //! fraction does not fit 128 bits and the sum is within `n · 2⁻⁶⁴` of 1, the answer is "above 1": a set that close to
 //! the edge has no busy period that an analysis could walk through anyway.
 use super::load::{Load, loads};
+use super::stalls::Stalls;
 use aegis_core::TaskSet;
 use core::cmp::Ordering;
 
@@ -36,50 +37,59 @@ impl Share {
 
 const ONE: u128 = 1 << 64;
 
-/// Compares ΣC/T of `set`, overheads included, with 1. `Greater` also stands for a sum that cannot be told from 1.
+/// Compares ΣC/T of `set`, overheads and stalls included, with 1. `Greater` also stands for a sum that cannot be told
+/// from 1.
 #[must_use]
 pub fn against_one(set: &TaskSet) -> Ordering {
-    sum_against_one(loads(set).iter())
+    against(loads(set).iter(), &Stalls::new(set.overheads()))
 }
 
-/// ΣC/T of `set` in parts per million, rounded up.
+/// ΣC/T of `set`, overheads and stalls included, in parts per million, rounded up.
 #[must_use]
 pub fn parts_per_million(set: &TaskSet) -> u64 {
-    sum_parts_per_million(loads(set).iter())
+    in_ppm(loads(set).iter(), &Stalls::new(set.overheads()))
 }
 
-pub(super) fn sum_against_one<'a>(loads: impl Iterator<Item = &'a Load> + Clone) -> Ordering {
-    let (low, high) = enclosure(loads.clone());
+pub(super) fn against<'a>(loads: impl Iterator<Item = &'a Load> + Clone, stalls: &Stalls) -> Ordering {
+    sum_against_one(loads.map(|load| &load.share).chain(stalls.shares()))
+}
+
+pub(super) fn in_ppm<'a>(loads: impl Iterator<Item = &'a Load> + Clone, stalls: &Stalls) -> u64 {
+    sum_parts_per_million(loads.map(|load| &load.share).chain(stalls.shares()))
+}
+
+fn sum_against_one<'a>(shares: impl Iterator<Item = &'a Share> + Clone) -> Ordering {
+    let (low, high) = enclosure(shares.clone());
     if high < ONE {
         Ordering::Less
     } else if low > ONE {
         Ordering::Greater
     } else {
-        fraction(loads).map_or(Ordering::Greater, |(sum, of)| sum.cmp(&of))
+        fraction(shares).map_or(Ordering::Greater, |(sum, of)| sum.cmp(&of))
     }
 }
 
-pub(super) fn sum_parts_per_million<'a>(loads: impl Iterator<Item = &'a Load> + Clone) -> u64 {
+fn sum_parts_per_million<'a>(shares: impl Iterator<Item = &'a Share> + Clone) -> u64 {
     const MILLION: u128 = 1_000_000;
-    let exact = fraction(loads.clone()).and_then(|(sum, of)| Some(sum.checked_mul(MILLION)?.div_ceil(of)));
+    let exact = fraction(shares.clone()).and_then(|(sum, of)| Some(sum.checked_mul(MILLION)?.div_ceil(of)));
     let ppm = exact.unwrap_or_else(|| {
-        let (_, high) = enclosure(loads);
+        let (_, high) = enclosure(shares);
         (high >> 64) * MILLION + ((high % ONE) * MILLION).div_ceil(ONE)
     });
     u64::try_from(ppm).unwrap_or(u64::MAX)
 }
 
 /// Two multiples of 2⁻⁶⁴ with ΣC/T between them.
-fn enclosure<'a>(loads: impl Iterator<Item = &'a Load>) -> (u128, u128) {
-    loads.fold((0, 0), |(low, high): (u128, u128), load| {
-        (low.saturating_add(load.share.low), high.saturating_add(load.share.high))
+fn enclosure<'a>(shares: impl Iterator<Item = &'a Share>) -> (u128, u128) {
+    shares.fold((0, 0), |(low, high): (u128, u128), share| {
+        (low.saturating_add(share.low), high.saturating_add(share.high))
     })
 }
 
 /// ΣC/T as numerator and denominator in lowest terms, if every partial sum fits.
-fn fraction<'a>(mut loads: impl Iterator<Item = &'a Load>) -> Option<(u128, u128)> {
-    loads.try_fold((0u128, 1u128), |(sum, of), load| {
-        let (c, t) = (load.share.c, u128::from(load.share.t));
+fn fraction<'a>(mut shares: impl Iterator<Item = &'a Share>) -> Option<(u128, u128)> {
+    shares.try_fold((0u128, 1u128), |(sum, of), share| {
+        let (c, t) = (share.c, u128::from(share.t));
         let shared = gcd(of, t);
         let sum = sum.checked_mul(t / shared)?.checked_add(c.checked_mul(of / shared)?)?;
         let of = of.checked_mul(t / shared)?;

@@ -32,7 +32,9 @@ fn two_models_fit_and_a_third_blocks_both() {
     for (policy, worst_of_b) in [(Policy::Edf, 54_999_999), (Policy::FixedPriority, 44_999_999)] {
         let two = named(policy, &[A, B]);
         let verdict = admit(&two);
-        assert!(verdict.admitted() && verdict.decided_by == Decided::ResponseTimes);
+        let by = if policy == Policy::Edf { Decided::DensityBound } else { Decided::ResponseTimeBound };
+        assert!(verdict.admitted());
+        assert_eq!(verdict.decided_by, by);
         assert_eq!(bounds(&two), [Some(35_000_000), Some(34_999_999)], "{policy}");
 
         let three = named(policy, &[A, B, C]);
@@ -104,6 +106,7 @@ fn random(rng: &mut Rng, n: u64) -> Vec<Row> {
             d: rng.between(t / 3, 2 * t),
             j: if rng.one_in(2) { rng.between(0, t + t / 2) } else { 0 },
             priority: Some(u32::try_from(rng.between(0, i)).unwrap()),
+            curve: None,
         }
     });
     rows.collect()
@@ -138,7 +141,7 @@ fn check_answer(set: &TaskSet, verdict: &Verdict) {
     assert!(named.is_sorted(), "{named:?}");
     let late: Vec<TaskId> =
         verdict.tasks.iter().filter(|task| !task.schedulable()).map(|task| task.task).collect();
-    if verdict.decided_by == Decided::ResponseTimes {
+    if verdict.decided_by != Decided::Utilisation {
         assert_eq!(named, late, "{set:?}");
     }
     assert_eq!(verdict.admitted(), late.is_empty());
@@ -220,22 +223,42 @@ fn far_deadlines_do_not_make_the_search_long() {
     assert_eq!(bounds(&set(Policy::Edf, &rows)), [Some(12), Some(100_000_019)]);
 }
 
-/// Just below full utilisation no search walks the busy period to its end; and a response above 2^62 ns is not given.
+/// Just below full utilisation no search for a bound walks the busy period to its end, but a miss is found. A response
+/// above 2^62 ns is not given.
 #[test]
 fn what_cannot_be_walked_is_undecided() {
     let half = |t: u64| row(t / 2 - 1, t, t).jitter(1).priority(0);
     let long = [half(1_000_000_000_000_037), half(1_618_033_988_749_895)];
     let wide = [row(1 << 60, 1 << 61, 1 << 62).jitter(1 << 62).priority(0)];
-    let steps = aegis_analysis::STEP_LIMIT;
-    for rows in [&long[..], &wide[..]] {
-        for policy in POLICIES {
-            let set = set(policy, rows);
-            let verdict = admit(&set);
-            let undecided = |task| Rejection::Undecided { task: TaskId::from(task), steps };
-            assert_eq!(verdict.rejections, (0..rows.len()).map(undecided).collect::<Vec<_>>(), "{policy}");
-            assert!(verdict.rejections[0].sentence(&set).starts_with("a: not decided"));
-            check_answer(&set, &verdict);
-        }
+    for policy in POLICIES {
+        let set = set(policy, &wide);
+        let verdict = admit(&set);
+        let undecided = Rejection::Undecided { task: TaskId(0), steps: aegis_analysis::STEP_LIMIT };
+        assert_eq!(verdict.rejections, [undecided], "{policy}");
+        assert!(verdict.rejections[0].sentence(&set).starts_with("a: not decided"));
+        check_answer(&set, &verdict);
+
+        let verdict = admit(&common::set(policy, &long));
+        assert!(verdict.tasks.iter().all(|task| task.bound.is_none()), "{policy}");
+        assert_eq!(verdict.rejections.len(), 1);
+        let code = if policy == Policy::Edf { "too_much_demand" } else { "deadline_missed" };
+        assert_eq!(verdict.rejections[0].code(), code, "{policy}");
+    }
+}
+
+/// The same with deadlines that are met: admitted, although no bound is known.
+#[test]
+fn what_cannot_be_walked_may_still_be_admitted() {
+    let half = |t: u64| row(t / 2 - 1, t, 2 * t).jitter(1);
+    let rows = [half(1_000_000_000_000_037), half(1_618_033_988_749_895)];
+    for (policy, by) in [
+        (Policy::FixedPriority, Decided::ResponseTimeBound),
+        (Policy::Edf, Decided::DensityBound),
+        (Policy::Fifo, Decided::ServiceSum),
+    ] {
+        let verdict = admit(&set(policy, &rows));
+        assert!(verdict.admitted(), "{policy}: {:?}", verdict.rejections);
+        assert_eq!(verdict.decided_by, by, "{policy}");
     }
 }
 

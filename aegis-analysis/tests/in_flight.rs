@@ -99,8 +99,9 @@ fn random(rng: &mut Rng) -> (Vec<Row>, Vec<usize>, Overheads) {
     let rows: Vec<Row> = (0..n)
         .map(|i| {
             let t = rng.between(20, 120);
-            let segments = (0..rng.between(1, 7)).map(|_| rng.between(1, 1 + t / n / 6)).collect();
-            Row { segments, t, d: rng.between(t / 2, 2 * t), j: 0, priority: Some(u32::try_from(i).unwrap()) }
+            let segments: Vec<u64> = (0..rng.between(1, 7)).map(|_| rng.between(1, 1 + t / n / 6)).collect();
+            let priority = u32::try_from(i).unwrap();
+            row(0, t, rng.between(t / 2, 2 * t)).segments(&segments).priority(priority)
         })
         .collect();
     let windows = rows.iter().map(|row| usize::try_from(rng.between(1, row.segments.len() as u64)).unwrap());

@@ -101,6 +101,7 @@ fn no_value_beyond_the_edge_fits() {
                     d: rng.between(1, 20),
                     j: if rng.one_in(3) { rng.between(0, 2) } else { 0 },
                     priority: Some(u32::try_from(i).unwrap()),
+                    curve: None,
                 }
             })
             .collect();

@@ -76,6 +76,7 @@ fn tiny(rng: &mut Rng, n: u64) -> (Vec<Row>, Vec<Cuts>, Overheads) {
             d: rng.between(t / 2, t + 4).max(c),
             j: if rng.one_in(3) { rng.between(0, 2) } else { 0 },
             priority: Some(u32::try_from(if rng.one_in(3) { rng.between(0, n - 1) } else { k }).unwrap()),
+            curve: None,
         }
     });
     let rows = rows.collect();

@@ -100,6 +100,7 @@ fn qpa_finds_a_miss_below_the_deadline_of_the_blocker() {
             demand: Nanos(1),
             blocking: Nanos(4),
             blocked_by: Some(TaskId(1)),
+            stalled: Nanos::ZERO,
         }
     );
     assert!(!admit(&edf).admitted());

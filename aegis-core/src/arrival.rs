@@ -43,11 +43,14 @@ impl ArrivalLaw {
     }
 
     /// The long-run rate: so many jobs in so long, at most. `(1, T)` for a period.
+    ///
+    /// For a curve the least `α(x) / x`: no sequence of windows of that `x` holds more (Fekete's lemma). It is
+    /// `n_last / H` unless the curve allows more in a whole horizon than in the parts of it.
     #[must_use]
     pub fn rate(&self) -> (u64, Nanos) {
         match self {
             Self::Sporadic(period) => (1, *period),
-            Self::Curve(curve) => (curve.last(), curve.horizon),
+            Self::Curve(curve) => curve.rate(),
         }
     }
 
@@ -204,6 +207,20 @@ impl ArrivalCurve {
         &self.steps
     }
 
+    /// `α(x) / x` is least just before a step, or after whole horizons.
+    fn rate(&self) -> (u64, Nanos) {
+        let before = self.steps.windows(2).map(|pair| (pair[0].1, pair[1].0 - Nanos(1)));
+        let ratio = |a: &(u64, Nanos), b: &(u64, Nanos)| {
+            (u128::from(a.0) * u128::from(b.1.0)).cmp(&(u128::from(b.0) * u128::from(a.1.0)))
+        };
+        before.fold(
+            (self.last(), self.horizon),
+            |least, next| {
+                if ratio(&next, &least).is_lt() { next } else { least }
+            },
+        )
+    }
+
     fn last(&self) -> u64 {
         self.steps.last().map_or(0, |step| step.1)
     }
@@ -304,6 +321,9 @@ mod tests {
         assert_eq!((0..7).map(|n| law.distance(n)).collect::<Vec<_>>(), [0, 0, 7, 20, 20, 27, 40]);
         assert_eq!(law.rate(), (3, Nanos(20)));
         assert_eq!(law.mean_distance(), Nanos(6));
+        // Six jobs in any 9 ns, but only one in any 4 ns.
+        let law = ArrivalLaw::from(curve(9, &[(1, 1), (5, 6)]).unwrap());
+        assert_eq!(law.rate(), (1, Nanos(4)));
     }
 
     /// The two forms are one function, and `distance` is the inverse that the analyses take it for.

@@ -3,6 +3,7 @@ use crate::{Nanos, Policy, TaskId, TaskSet};
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
+use core::fmt;
 
 /// What a term of a bound stands for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -135,6 +136,30 @@ pub enum Rejection {
         /// How much of the bound that blocking is.
         blocking: Nanos,
     },
+    /// Some response is above the deadline; how long the worst is was not looked at.
+    Late {
+        /// The task that misses.
+        task: TaskId,
+        /// A response that is possible, or one below it and above the deadline.
+        at_least: Nanos,
+        /// Its deadline.
+        deadline: Nanos,
+        /// The task whose blocking is in the response, if one is.
+        blocked_by: Option<TaskId>,
+        /// How much of the response that blocking is.
+        blocking: Nanos,
+    },
+    /// In a window of this length there is more to do by its end than time.
+    TooMuchDemand {
+        /// From the start of a busy period to the deadline that is missed.
+        window: Nanos,
+        /// All work that is released in the window and has its deadline there.
+        demand: Nanos,
+        /// The rest of a segment that started just before.
+        blocking: Nanos,
+        /// Whose segment.
+        blocked_by: Option<TaskId>,
+    },
     /// A busy period does not fit 62 bits of nanoseconds or the step limit of the analysis.
     Undecided {
         /// The task whose analysis gave up.
@@ -145,22 +170,44 @@ pub enum Rejection {
 }
 
 impl Rejection {
-    /// A stable name for programs: `overload`, `no_finite_busy_period`, `deadline_missed`, `undecided`.
+    /// A stable name for programs: `overload`, `no_finite_busy_period`, `deadline_missed`, `too_much_demand`, `undecided`.
     #[must_use]
     pub const fn code(&self) -> &'static str {
         match self {
             Self::Overload { .. } => "overload",
             Self::NoFiniteBusyPeriod { .. } => "no_finite_busy_period",
-            Self::DeadlineMissed { .. } => "deadline_missed",
+            Self::DeadlineMissed { .. } | Self::Late { .. } => "deadline_missed",
+            Self::TooMuchDemand { .. } => "too_much_demand",
             Self::Undecided { .. } => "undecided",
         }
+    }
+
+    /// The same reason with other identifiers for its tasks, for a set that numbers them differently.
+    #[must_use]
+    pub fn renamed(self, id: impl Fn(TaskId) -> TaskId) -> Self {
+        let mut renamed = self;
+        match &mut renamed {
+            Self::Overload { .. } => {}
+            Self::NoFiniteBusyPeriod { task } | Self::Undecided { task, .. } => *task = id(*task),
+            Self::DeadlineMissed { task, blocked_by, .. } | Self::Late { task, blocked_by, .. } => {
+                *task = id(*task);
+                *blocked_by = blocked_by.map(id);
+            }
+            Self::TooMuchDemand { blocked_by, .. } => *blocked_by = blocked_by.map(id),
+        }
+        renamed
     }
 
     /// The reason for a person, with the names of `set`; times are rounded where that does not hide the point.
     #[must_use]
     pub fn sentence(&self, set: &TaskSet) -> String {
-        let name =
-            |task: TaskId| set.get(task).map_or_else(|| format!("task {}", task.0), |t| t.name.clone());
+        self.sentence_with(|task| set.get(task).map(|task| task.name.as_str()))
+    }
+
+    /// The reason for a person, with names from elsewhere; a task without a name is called by its number.
+    #[must_use]
+    pub fn sentence_with<'a>(&self, name: impl Fn(TaskId) -> Option<&'a str>) -> String {
+        let name = |task: TaskId| name(task).map_or_else(|| format!("task {}", task.0), ToString::to_string);
         match *self {
             Self::Overload { utilisation_ppm: ppm } => {
                 format!("the tasks ask for {}.{:04} % of the time", ppm / 10_000, ppm % 10_000)
@@ -171,23 +218,22 @@ impl Rejection {
                 name(task)
             ),
             Self::DeadlineMissed { task, wcrt, deadline, blocked_by, blocking } => {
-                let (rounded, limit) = (format!("{wcrt:.1}"), format!("{deadline:.1}"));
-                let (wcrt, deadline) = if rounded == limit {
-                    (wcrt.to_string(), deadline.to_string())
-                } else {
-                    (rounded, limit)
-                };
+                let (wcrt, deadline) = told_apart(wcrt, deadline);
                 let missed = format!("{}: worst response {wcrt} > deadline {deadline}", name(task));
+                waits_for(missed, task, blocked_by.map(|by| (by, name(by))), blocking)
+            }
+            Self::Late { task, at_least, deadline, blocked_by, blocking } => {
+                let (at_least, deadline) = told_apart(at_least, deadline);
+                let missed =
+                    format!("{}: a response of {at_least} or more > deadline {deadline}", name(task));
+                waits_for(missed, task, blocked_by.map(|by| (by, name(by))), blocking)
+            }
+            Self::TooMuchDemand { window, demand, blocking, blocked_by } => {
+                let too_much = format!("{demand} of work are due within {window}");
                 match blocked_by {
-                    None => missed,
-                    Some(by) if by == task => {
-                        format!(
-                            "{missed}; {blocking:.1} of it waits for a later job of its own, released earlier"
-                        )
-                    }
+                    None => too_much,
                     Some(by) => {
-                        let by = name(by);
-                        format!("{missed}; {blocking:.1} of it waits for {by}, which cannot be preempted")
+                        format!("{too_much}, after {blocking} of {}, which cannot be preempted", name(by))
                     }
                 }
             }
@@ -199,14 +245,69 @@ impl Rejection {
     }
 }
 
-/// Which test decided.
+/// Two times, the first above the second: rounded to one decimal where that shows it.
+fn told_apart(above: Nanos, below: Nanos) -> (String, String) {
+    let rounded = (format!("{above:.1}"), format!("{below:.1}"));
+    if rounded.0 == rounded.1 { (above.to_string(), below.to_string()) } else { rounded }
+}
+
+fn waits_for(missed: String, task: TaskId, by: Option<(TaskId, String)>, blocking: Nanos) -> String {
+    match by {
+        None => missed,
+        Some((by, _)) if by == task => {
+            format!("{missed}; {blocking:.1} of it waits for a later job of its own, released earlier")
+        }
+        Some((_, by)) => format!("{missed}; {blocking:.1} of it waits for {by}, which cannot be preempted"),
+    }
+}
+
+/// Which test decided. A rejection is always by an exact one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[non_exhaustive]
 pub enum Decided {
-    /// The exact worst-case response time of every task.
+    /// The exact worst-case response time of every task, or as much of it as decides.
     ResponseTimes,
-    /// ΣC/T > 1.
+    /// ΣC/T is above 1, or 1 with jitter.
     Utilisation,
+    /// Under first released, first served: ΣC, with the work that jitter adds, against the deadlines.
+    ServiceSum,
+    /// Under fixed priorities: a closed form above the response times.
+    ResponseTimeBound,
+    /// Under EDF: ΣC / min(D, T) and the blocking, deadline by deadline.
+    DensityBound,
+    /// Under EDF: demand against time, exactly.
+    Demand,
+}
+
+impl Decided {
+    /// A stable name for programs: `response_times`, `utilisation`, `service_sum`, `response_time_bound`,
+    /// `density_bound`, `demand`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::ResponseTimes => "response_times",
+            Self::Utilisation => "utilisation",
+            Self::ServiceSum => "service_sum",
+            Self::ResponseTimeBound => "response_time_bound",
+            Self::DensityBound => "density_bound",
+            Self::Demand => "demand",
+        }
+    }
+}
+
+/// For a person: "decided by the exact demand test".
+impl fmt::Display for Decided {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::ResponseTimes => "exact response times",
+            Self::Utilisation => "the utilisation",
+            Self::ServiceSum => "the sum of all work against the deadlines",
+            Self::ResponseTimeBound => "a closed bound on response times",
+            Self::DensityBound => "a bound on densities with blocking",
+            Self::Demand => "the exact demand test",
+        })
+    }
 }
 
 /// The answer for a task set.
@@ -215,7 +316,7 @@ pub enum Decided {
 pub struct Verdict {
     /// The policy under which it holds.
     pub policy: Policy,
-    /// Which test decided.
+    /// Which test decided whether the set is admitted.
     pub decided_by: Decided,
     /// One answer a task, in the order of the set.
     pub tasks: Vec<TaskVerdict>,

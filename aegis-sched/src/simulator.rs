@@ -1,6 +1,9 @@
 //! A discrete-event simulator of one partition: virtual time around the same [`step`] that drives the device.
 use crate::{State, step};
 use aegis_core::{Action, Decision, Event, JobId, Nanos, Outcome, TaskId, TaskSet, Why};
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::collections::binary_heap::PeekMut;
 
 /// When a job arrives and when it is released.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,7 +46,13 @@ pub fn simulate(
 ) -> Vec<TaskOutcome> {
     let n = set.tasks().len();
     let mut outcomes = vec![TaskOutcome::default(); n];
-    let mut upcoming: Vec<Option<Arrival>> = (0..n).map(|i| workload.next(TaskId::from(i))).collect();
+    // Of each task the next release and the arrival behind it, the earliest first; of one instant in the order of the set.
+    let mut upcoming: BinaryHeap<Reverse<(Nanos, TaskId, Nanos)>> = (0..n)
+        .filter_map(|i| {
+            let task = TaskId::from(i);
+            workload.next(task).map(|Arrival { arrival, release }| Reverse((release, task, arrival)))
+        })
+        .collect();
     let mut state = State::new(set, queues);
     let mut ends: Option<(Nanos, JobId)> = None;
     let mut tell = |state: &mut State, now, event| {
@@ -52,7 +61,7 @@ pub fn simulate(
         decision
     };
     loop {
-        let released = upcoming.iter().flatten().map(|a| a.release).min();
+        let released = upcoming.peek().map(|Reverse((release, ..))| *release);
         let Some(now) = released.into_iter().chain(ends.map(|(end, _)| end)).min() else {
             return outcomes;
         };
@@ -68,13 +77,18 @@ pub fn simulate(
                 _ => {}
             }
         }
-        for (i, outcome) in outcomes.iter_mut().enumerate() {
-            while let Some(Arrival { arrival, .. }) = upcoming[i].take_if(|a| a.release == now) {
-                let job = JobId { task: TaskId::from(i), seq: outcome.jobs };
-                let decision = tell(&mut state, now, Event::Release { job, arrival });
-                outcome.jobs += 1;
-                outcome.refused += u64::from(decision.action == Action::Refuse);
-                upcoming[i] = workload.next(job.task);
+        while let Some(mut next) = upcoming.peek_mut()
+            && next.0.0 == now
+        {
+            let Reverse((_, task, arrival)) = *next;
+            let outcome = &mut outcomes[task.index()];
+            let job = JobId { task, seq: outcome.jobs };
+            let decision = tell(&mut state, now, Event::Release { job, arrival });
+            outcome.jobs += 1;
+            outcome.refused += u64::from(decision.action == Action::Refuse);
+            match workload.next(task) {
+                Some(Arrival { arrival, release }) => *next = Reverse((release, task, arrival)),
+                None => drop(PeekMut::pop(next)),
             }
         }
         let decision = tell(&mut state, now, Event::Dispatch);

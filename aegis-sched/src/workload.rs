@@ -193,9 +193,9 @@ impl Workload for Adversary<'_> {
 
 fn duration(set: &TaskSet, execution: Execution, rng: &mut Rng, job: JobId, segment: u16) -> Nanos {
     let overheads = set.overheads();
-    let wcet = set.tasks()[job.task.index()].segments[usize::from(segment)]
-        + overheads.dispatch
-        + overheads.completion;
+    let copy = if segment == 0 { overheads.copy } else { Nanos::ZERO };
+    let around = overheads.around_segment().unwrap_or_default();
+    let wcet = set.tasks()[job.task.index()].segments[usize::from(segment)] + around + copy;
     match execution {
         Execution::UpToWcet if rng.one_in(2) => Nanos(rng.between(1, wcet.0)),
         Execution::Wcet | Execution::UpToWcet => wcet,
@@ -226,7 +226,7 @@ mod tests {
                 before = Some(now);
             }
             let job = JobId { task: TaskId::from(i), seq: 0 };
-            let most = task.segments[0] + set.overheads().dispatch + set.overheads().completion;
+            let most = task.segments[0] + set.overheads().around_segment().unwrap() + set.overheads().copy;
             assert!((0..100).all(|_| (1..=most.0).contains(&workload.execution(job, 0).0)));
         }
         jobs
@@ -242,8 +242,14 @@ mod tests {
             jitter: Nanos(j),
             priority: None,
         };
-        let overheads =
-            Overheads { release: Nanos(1), dispatch: Nanos(1), completion: Nanos(2), ..Overheads::default() };
+        let overheads = Overheads {
+            release: Nanos(1),
+            dispatch: Nanos(1),
+            launch: Nanos(1),
+            copy: Nanos(3),
+            completion: Nanos(2),
+            ..Overheads::default()
+        };
         let drafts = vec![draft("a", 2, 10, 8, 3), draft("b", 3, 17, 40, 0), draft("c", 1, 4, 4, 9)];
         let set = TaskSet::new(Policy::Edf, overheads, drafts).unwrap();
         for seed in 0..50 {

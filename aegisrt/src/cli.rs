@@ -162,8 +162,8 @@ pub(crate) struct TasksArgs {
     /// The system file; models without a stated `wcet` are measured first, once
     #[arg(required_unless_present = "tasks", conflicts_with = "tasks")]
     pub system: Option<PathBuf>,
-    /// A task set in JSON instead: {"policy": "np-edf|np-fp|fifo", "tasks": [{"name", "c_ns" or "segments_ns", "t_ns",
-    /// "d_ns", "j_ns", "priority"}]}
+    /// Tasks without models instead: JSON {"policy": "np-edf|np-fp|fifo", "tasks": [{"name", "c_ns", "t_ns", "d_ns"}]},
+    /// with everything that schema/tasks.schema.json documents; or YAML in the shape of POET
     #[arg(long, value_name = "FILE")]
     pub tasks: Option<PathBuf>,
     /// Another policy than the file's
@@ -180,6 +180,12 @@ pub(crate) struct TasksArgs {
 pub(crate) struct AdmitArgs {
     #[command(flatten)]
     pub tasks: TasksArgs,
+    /// Which partition the pictures show [default: the first]
+    #[arg(long, value_name = "NAME")]
+    pub partition: Option<String>,
+    /// Draws demand against time: what EDF must serve in every window, and where that is too much
+    #[arg(long, value_name = "FILE")]
+    pub svg_demand: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

@@ -33,13 +33,22 @@ fn admit_explains_every_bound_by_terms_that_add_up() {
             let value = answer.json();
             assert_eq!(
                 keys(&value),
-                ["admitted", "policy", "reasons", "schema_version", "tasks", "would_fit"]
+                [
+                    "admitted",
+                    "confidence",
+                    "partitions",
+                    "policy",
+                    "reasons",
+                    "schema_version",
+                    "tasks",
+                    "would_fit",
+                ]
             );
             assert_eq!(value["policy"], policy);
             assert_eq!(answer.code, if value["admitted"] == true { 0 } else { 3 });
             assert_eq!(list(&value, "reasons").is_empty(), value["admitted"] == true);
             for reason in list(&value, "reasons") {
-                assert_eq!(keys(reason), ["code", "message"]);
+                assert_eq!(keys(reason), ["code", "message", "partition"]);
             }
             for task in list(&value, "tasks") {
                 assert_eq!(
@@ -47,11 +56,17 @@ fn admit_explains_every_bound_by_terms_that_add_up() {
                     [
                         "busy_period_ns",
                         "deadline_ns",
+                        "jitter_ns",
                         "job",
                         "name",
+                        "partition",
+                        "period_ns",
+                        "priority",
                         "schedulable",
                         "slack_ns",
                         "terms",
+                        "utilisation_ppm",
+                        "wcet_ns",
                         "wcrt_ns",
                     ]
                 );

@@ -1,5 +1,5 @@
 //! What CI runs, in order. Prints each command and how long it took, stops at the first failure, ends with a table.
-use crate::{Findings, layers, readme, tidy};
+use crate::{Findings, campaign, layers, mutants, readme, tidy};
 use std::fmt::Write as _;
 use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
@@ -68,7 +68,10 @@ const STEPS: &[Step] = &[
 ];
 
 /// Tests that need the release profile to be affordable; they run after its build.
-const HEAVY: &[Step] = &[];
+const HEAVY: &[Step] = &[
+    Step { name: "exactness, soundness, peers", what: Task(campaign::ci) },
+    Step { name: "seeded defects", what: Task(mutants::ci) },
+];
 
 /// How a step ended.
 enum Ended {

@@ -1,10 +1,12 @@
 //! Project tasks: what CI runs, and its parts one by one.
 #![forbid(unsafe_code)]
 
+mod campaign;
 mod ci;
 mod jetson;
 mod layers;
 mod licences;
+mod mutants;
 mod readme;
 mod rust_text;
 mod tidy;
@@ -21,6 +23,8 @@ cargo xtask <task>
   readme   runs the commands of README.md that are marked `sh run`
   jetson   packages for Jetson: [--jetpack 5|6|7] [--features LIST]; --test runs the pure crates' tests emulated,
            --table prints what the JetPacks bring
+  campaign exact | sound | peers [--sets N] [--jobs N] [--seed S]: the evidence for the analyses, as large as asked for
+  mutants  [--sample N] [--only TEXT]: seeded defects in the analyses and the scheduler, and which test notices each
   help     this text
 ";
 
@@ -38,6 +42,8 @@ fn main() -> ExitCode {
         }
         ["tidy"] => tidy::check(&root),
         ["readme"] => readme::check(&root),
+        ["mutants", rest @ ..] => mutants::run(&root, rest),
+        ["campaign", rest @ ..] => campaign::run(&root, rest),
         ["jetson", rest @ ..] => jetson::run(&root, rest),
         ["help" | "--help" | "-h"] => {
             print!("{HELP}");

@@ -1,7 +1,10 @@
 //! Task sets in one line each, for the tests of admission.
-use aegis_core::{Nanos, Overheads, Policy, Priority, TaskDraft, TaskSet};
+use aegis_core::{ArrivalCurve, Nanos, Overheads, Policy, Priority, TaskDraft, TaskSet};
 
-/// One task: lengths of its segments, `T`, `D`, `J` and, where the policy needs it, a priority.
+/// An arrival curve as a file states it: the horizon and the steps of windows and counts.
+pub type Curve = (u64, Vec<(u64, u64)>);
+
+/// One task: lengths of its segments, `T` or a curve in its place, `D`, `J` and, where the policy needs it, a priority.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Row {
     pub segments: Vec<u64>,
@@ -9,12 +12,13 @@ pub struct Row {
     pub d: u64,
     pub j: u64,
     pub priority: Option<u32>,
+    pub curve: Option<Curve>,
 }
 
 /// A task in one segment without jitter.
 #[allow(dead_code, reason = "not every test file needs every form")]
 pub fn row(c: u64, t: u64, d: u64) -> Row {
-    Row { segments: vec![c], t, d, j: 0, priority: None }
+    Row { segments: vec![c], t, d, j: 0, priority: None, curve: None }
 }
 
 #[allow(dead_code, reason = "not every test file needs every form")]
@@ -25,6 +29,10 @@ impl Row {
 
     pub fn segments(self, segments: &[u64]) -> Self {
         Self { segments: segments.to_vec(), ..self }
+    }
+
+    pub fn curve(self, horizon: u64, steps: &[(u64, u64)]) -> Self {
+        Self { curve: Some((horizon, steps.to_vec())), ..self }
     }
 
     pub fn priority(self, priority: u32) -> Self {
@@ -42,7 +50,13 @@ pub fn set_with(policy: Policy, overheads: Overheads, rows: &[Row]) -> TaskSet {
     let draft = |(i, row): (usize, &Row)| TaskDraft {
         name: name(i),
         segments: row.segments.iter().copied().map(Nanos).collect(),
-        arrival: Nanos(row.t).into(),
+        arrival: match &row.curve {
+            None => Nanos(row.t).into(),
+            Some((horizon, steps)) => {
+                let steps = steps.iter().map(|&(window, count)| (Nanos(window), count)).collect();
+                ArrivalCurve::new(Nanos(*horizon), steps).unwrap().into()
+            }
+        },
         deadline: Some(Nanos(row.d)),
         jitter: Nanos(row.j),
         priority: row.priority.map(Priority),
@@ -51,6 +65,7 @@ pub fn set_with(policy: Policy, overheads: Overheads, rows: &[Row]) -> TaskSet {
 }
 
 /// Tasks `a`, `b`, `c`, ... on an ideal platform.
+#[allow(dead_code, reason = "not every test file needs every form")]
 pub fn set(policy: Policy, rows: &[Row]) -> TaskSet {
     set_with(policy, Overheads::default(), rows)
 }

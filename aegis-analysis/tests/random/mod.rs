@@ -26,6 +26,7 @@ pub fn rows(rng: &mut Rng, n: u64) -> Vec<Row> {
             d: if rng.one_in(2) { t } else { rng.between(t / 3, 2 * t) },
             j: if rng.one_in(3) { rng.between(0, t / 2) } else { 0 },
             priority: Some(u32::try_from(rng.between(0, i)).unwrap()),
+            curve: None,
         }
     });
     rows.collect()
