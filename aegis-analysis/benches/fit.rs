@@ -11,13 +11,14 @@ use std::time::{Duration, Instant};
 
 const SEED: u64 = 7;
 
-/// `n` tasks of `utilisation` in all (UUniFast), no job longer than a third of the shortest period unless `long`.
+/// `n` tasks of `utilisation` in all, shares uniform up to their sum (UUniFast), no job as long as 0.9 of the shortest
+/// period unless `long`.
 fn set(rng: &mut Rng, policy: Policy, n: usize, utilisation: f64, long: bool) -> TaskSet {
     loop {
         let mut left = utilisation;
         let mut drafts = Vec::with_capacity(n);
         for i in 0..n {
-            let rest = left * rng.unit().powf(1.0 / (n - i) as f64).min(if i + 1 == n { 0.0 } else { 1.0 });
+            let rest = if i + 1 == n { 0.0 } else { left * rng.unit().powf(1.0 / (n - 1 - i) as f64) };
             let share = left - rest;
             left = rest;
             let t = (10e6_f64.ln() + rng.unit() * 100_f64.ln()).exp();
@@ -30,7 +31,7 @@ fn set(rng: &mut Rng, policy: Policy, n: usize, utilisation: f64, long: bool) ->
         }
         let shortest = drafts.iter().filter_map(|draft| draft.arrival.period()).min();
         let longest = drafts.iter().map(|draft| draft.segments[0]).max();
-        if long || longest.unwrap().0 * 3 < shortest.unwrap().0 {
+        if long || longest.unwrap().0 * 10 < shortest.unwrap().0 * 9 {
             return TaskSet::new(policy, Overheads::default(), drafts).unwrap();
         }
     }

@@ -64,6 +64,7 @@ fn the_value_fits_and_the_next_does_not() {
                         }
                         found[p] += 1;
                     }
+                    Err(NoEdge::NoPeriod) => assert!(rows[task.index()].curve.is_some(), "{at}"),
                     Err(NoEdge::NothingFits) => {
                         assert!(!now, "{at}");
                         let best = match change {
