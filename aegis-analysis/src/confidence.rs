@@ -233,9 +233,15 @@ mod tests {
             ("0.9999999999999999999", 1_000_000_000_000_000_000, 999_999_999_999_999_999),
             (&tiny, 1, 0),
         ] {
-            assert_eq!((Parts::at_least(text), Parts::at_most(text)), (Some(Parts(up)), Some(Parts(down))), "{text}");
+            assert_eq!(
+                (Parts::at_least(text), Parts::at_most(text)),
+                (Some(Parts(up)), Some(Parts(down))),
+                "{text}"
+            );
         }
-        for text in ["", "-0.5", "NaN", "inf", "1.1", "2", "1.0000000000000000001", "0.", ".5", "1e-4", "+1", "0.5 "] {
+        for text in
+            ["", "-0.5", "NaN", "inf", "1.1", "2", "1.0000000000000000001", "0.", ".5", "1e-4", "+1", "0.5 "]
+        {
             assert_eq!((Parts::at_least(text), Parts::at_most(text)), (None, None), "{text}");
         }
         assert_eq!(Parts::ratio(1, 3), Parts(333_333_333_333_333_334));

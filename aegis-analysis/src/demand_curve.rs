@@ -55,7 +55,8 @@ pub fn curve(set: &TaskSet, until: Nanos) -> Vec<Step> {
     next.extend(loads.iter().map(|load| Reverse((load.blocks_before(), None))));
     let step = |at: Nanos| {
         let t = i128::from(at.0);
-        let demand = loads.iter().map(|load| load.due_by(t).saturating_mul(load.c)).fold(0, u64::saturating_add);
+        let demand =
+            loads.iter().map(|load| load.due_by(t).saturating_mul(load.c)).fold(0, u64::saturating_add);
         let (blocked_by, blocking) = blocking.at(t).filter(|(_, wait)| *wait > 0).unzip();
         Step { at, demand: Nanos(demand), blocking: Nanos(blocking.unwrap_or(0)), blocked_by }
     };
