@@ -309,7 +309,7 @@ impl<'a> Scene<'a> {
         }
         let whole = legal(set, &jobs);
         let jobs = if whole { jobs } else { allowed(set, &jobs) };
-        Ok((self.pattern(jobs), whole))
+        Ok((self.pattern(&jobs), whole))
     }
 
     /// As many stalls as may be, from the start of the busy period on, or from one tick before if a segment blocks.
@@ -331,11 +331,11 @@ impl<'a> Scene<'a> {
         stalls
     }
 
-    fn pattern(&self, jobs: Vec<Drawn>) -> Option<Pattern> {
+    fn pattern(&self, jobs: &[Drawn]) -> Option<Pattern> {
         let stalls = self.stalls(jobs.iter().any(|job| job.role == Role::Blocks));
         let place = |role| jobs.iter().position(|job| job.role == role);
         let (job, blocker) = (place(Role::Analysed)?, place(Role::Blocks));
-        let response = u64::try_from(end_of(self.set, &jobs, &stalls, job)? - jobs[job].arrival).ok()?;
+        let response = u64::try_from(end_of(self.set, jobs, &stalls, job)? - jobs[job].arrival).ok()?;
         let from = jobs.iter().map(|job| job.arrival).chain(stalls.iter().map(|stall| stall.at)).min()?;
         let time = |at: i128| u64::try_from(at - from).ok().map(Nanos);
         let told = |job: &Drawn| {
