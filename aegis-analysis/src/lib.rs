@@ -33,6 +33,7 @@ pub mod in_flight;
 pub mod incremental;
 pub mod jobs;
 mod load;
+pub mod offsets;
 pub mod quick;
 pub mod remedy;
 pub mod sensitivity;
