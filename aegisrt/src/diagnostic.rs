@@ -120,6 +120,9 @@ pub(crate) fn in_words(message: &str, group: &str) -> String {
     if let Some(rest) = message.strip_prefix("duplicate field ") {
         return format!("{rest} is stated twice; keep one");
     }
+    if let Some((found, expected)) = split(message, "invalid length ", ", expected a tuple of size ") {
+        return format!("expected a list of {expected} values, found {found}");
+    }
     if let Some((key, known)) = split(message, "unknown field ", ", expected ") {
         return format!("unknown key {key}; known here: {}", listed(known));
     }

@@ -6,7 +6,9 @@
 //! [`execute::execute`], [`Report::of`]. The crates behind it are re-exported.
 #![forbid(unsafe_code)]
 
+mod admission;
 mod arena;
+mod assurance;
 pub mod backends;
 pub mod cli;
 mod command;
@@ -24,7 +26,8 @@ pub mod profiles;
 mod report;
 mod runtime;
 mod spec;
-mod tasks_json;
+mod svg;
+pub mod tasks_file;
 pub mod zoo;
 
 pub use aegis_backend as backend;

@@ -2,7 +2,7 @@
 use crate::diagnostic::{SourceError, in_words, read_text};
 use aegis_core::{
     Budget, Bytes, DeviceKind, DeviceSpec, Nanos, NoDeviceKind, Overheads, Policy, Priority, PriorityOrder,
-    ProfileSpec, SpecError, SystemSpec, TaskSetError, TaskSpec,
+    ProfileSpec, SpecError, Stall, SystemSpec, TaskSetError, TaskSpec,
 };
 use aegis_sched::profile::samples_needed;
 use serde::{Deserialize, Deserializer, de};
@@ -157,7 +157,20 @@ enum RawOrder {
 struct RawOverheads {
     release: Option<Quantity<Nanos>>,
     dispatch: Option<Quantity<Nanos>>,
+    launch: Option<Quantity<Nanos>>,
+    copy: Option<Quantity<Nanos>>,
     completion: Option<Quantity<Nanos>>,
+    recovery: Option<Spanned<RawStall>>,
+    clock_change: Option<Spanned<RawStall>>,
+    reload: Option<Spanned<RawStall>>,
+}
+
+/// The partition stands still for `length`, and again after `gap` at the earliest.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawStall {
+    length: Quantity<Nanos>,
+    gap: Quantity<Nanos>,
 }
 
 #[derive(Deserialize, Default)]
@@ -262,11 +275,23 @@ fn parse(text: &str) -> Result<(SystemSpec, Vec<Places>), Misplaced> {
         Some(RawOrder::RateMonotonic) => PriorityOrder::RateMonotonic,
         Some(RawOrder::DeadlineMonotonic) | None => PriorityOrder::DeadlineMonotonic,
     };
+    let stalls_at: Vec<(&str, Range<usize>)> = [
+        ("recovery", &raw.overhead.recovery),
+        ("clock_change", &raw.overhead.clock_change),
+        ("reload", &raw.overhead.reload),
+    ]
+    .into_iter()
+    .filter_map(|(name, stall)| Some((name, stall.as_ref()?.span())))
+    .collect();
     let overheads = Overheads {
         release: value(raw.overhead.release),
         dispatch: value(raw.overhead.dispatch),
+        launch: value(raw.overhead.launch),
+        copy: value(raw.overhead.copy),
         completion: value(raw.overhead.completion),
-        ..Overheads::default()
+        recovery: stall(raw.overhead.recovery),
+        clock_change: stall(raw.overhead.clock_change),
+        reload: stall(raw.overhead.reload),
     };
     let defaults = ProfileSpec::default();
     let spans: Vec<Range<usize>> = [&raw.profile.exceedance, &raw.profile.confidence]
@@ -298,7 +323,7 @@ fn parse(text: &str) -> Result<(SystemSpec, Vec<Places>), Misplaced> {
     let places: Vec<Places> = raw.task.iter().map(Places::of).collect();
     let tasks = raw.task.into_iter().map(task).collect::<Result<Vec<_>, _>>()?;
     let spec = SystemSpec::new(device, policy, order, overheads, profile, tasks)
-        .map_err(|error| (place(&error, &places, &spans), error.to_string()))?;
+        .map_err(|error| (place(&error, &places, &spans, &stalls_at), error.to_string()))?;
     enough_runs(&spec).map_err(|why| (runs_at, why))?;
     Ok((spec, places))
 }
@@ -321,6 +346,11 @@ fn enough_runs(spec: &SystemSpec) -> Result<(), String> {
 
 fn value<T: Default>(quantity: Option<Quantity<T>>) -> T {
     quantity.map_or_else(T::default, |q| q.0)
+}
+
+fn stall(raw: Option<Spanned<RawStall>>) -> Stall {
+    raw.map(Spanned::into_inner)
+        .map_or_else(Stall::default, |stall| Stall { length: stall.length.0, gap: stall.gap.0 })
 }
 
 fn task(raw: Spanned<RawTask>) -> Result<TaskSpec, Misplaced> {
@@ -420,7 +450,12 @@ impl Places {
     }
 }
 
-fn place(error: &SpecError, tasks: &[Places], profile: &[Range<usize>]) -> Range<usize> {
+fn place(
+    error: &SpecError,
+    tasks: &[Places],
+    profile: &[Range<usize>],
+    stalls: &[(&str, Range<usize>)],
+) -> Range<usize> {
     let at = |index: usize, field: fn(&Places) -> &Range<usize>| {
         tasks.get(index).map_or(0..0, |p| field(p).clone())
     };
@@ -441,6 +476,9 @@ fn place(error: &SpecError, tasks: &[Places], profile: &[Range<usize>]) -> Range
                 }
             }
             TaskSetError::MissingPriority { index, .. } => at(*index, |p| &p.whole),
+            TaskSetError::Stall { stall, .. } => {
+                stalls.iter().find(|(name, _)| name == stall).map_or(0..0, |(_, span)| span.clone())
+            }
             _ => 0..0,
         },
         _ => 0..0,

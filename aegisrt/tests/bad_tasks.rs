@@ -26,14 +26,14 @@ fn all_but(field: &str) -> String {
 #[test]
 fn missing_fields() {
     task("{ \"c_ns\": 1, \"t_ns\": 10 §}", &["`name` is missing; add it"]);
-    task("{ \"name\": \"B\", \"c_ns\": 1 §}", &["`t_ns` is missing; add it"]);
+    task("§{ \"name\": \"B\", \"c_ns\": 1 }", &["task `B` states neither `t_ns` nor `arrival`; state one"]);
     task(
         "§{ \"name\": \"B\", \"t_ns\": 10 }",
-        &["task `B` states neither `c_ns` nor `segments_ns`; state one"],
+        &["task `B` states none of `c_ns`, `segments_ns` and `segments`; state one"],
     );
     check("{ \"policy\": \"fifo\" §}", &["`tasks` is missing"]);
-    check("{ \"tasks\": [] §}", &["`policy` is missing"]);
-    check("{§}", &["`policy` is missing"]);
+    check("{ \"tasks\": [] §}", &["`policy` is missing; add it, for the file or for each partition"]);
+    check("{§}", &["`tasks` is missing"]);
 }
 
 #[test]
@@ -41,7 +41,7 @@ fn unknown_and_contradicting_fields() {
     task("{ \"name\": \"B\", §\"c_us\": 1, \"t_ns\": 10 }", &["unknown key `c_us`; known here: ", "`c_ns`"]);
     check(
         "{ §\"polcy\": \"fifo\" }",
-        &["unknown key `polcy`; known here: `policy`, `tasks`, `overheads`, `schema_version`"],
+        &["unknown key `polcy`; known here: `policy`, `tasks`, `overheads`, `partitions`, `chains`, "],
     );
     task(
         "{ \"name\": \"B\", \"c_ns\": 1, §\"c_ns\": 2, \"t_ns\": 10 }",
@@ -49,7 +49,7 @@ fn unknown_and_contradicting_fields() {
     );
     task(
         "§{ \"name\": \"B\", \"c_ns\": 1, \"segments_ns\": [1], \"t_ns\": 10 }",
-        &["task `B` states both `c_ns` and `segments_ns`; state one"],
+        &["task `B` states more than one of `c_ns`, `segments_ns` and `segments`; keep one"],
     );
     for policy in ["edff", "NP-EDF", "round-robin", ""] {
         check(
@@ -99,8 +99,8 @@ fn values() {
         &["task `B` has no segments; state at least one"],
     );
     task("§{ \"name\": \"B\", \"segments_ns\": [1, 0], \"t_ns\": 10 }", &["task `B`: WCET is 0"]);
-    task("§{ \"name\": \"A\", \"c_ns\": 1, \"t_ns\": 10 }", &["two tasks are named `A`"]);
-    task("§{ \"name\": \"\", \"c_ns\": 1, \"t_ns\": 10 }", &["task 1 has an empty name"]);
+    task("§{ \"name\": \"A\", \"c_ns\": 1, \"t_ns\": 10 }", &["task `A`: two tasks have this name"]);
+    task("§{ \"name\": \"\", \"c_ns\": 1, \"t_ns\": 10 }", &["has an empty name"]);
     for (field, big) in [
         ("c_ns", "4611686018427387905"),
         ("t_ns", "18446744073709551615"),
@@ -198,4 +198,166 @@ fn mangled_files_get_an_answer() {
         let answer = folder.aegis("admit --tasks tasks.json");
         assert!([0, 2, 3].contains(&answer.code), "seed {seed}: {answer:?}");
     }
+}
+
+#[test]
+fn segments_and_host_parts() {
+    let with = |fields: &str| format!("{{ \"name\": \"B\", \"t_ns\": 10, {fields} }}");
+    task(
+        &with("\"segments\": [{ \"wcet_ns\": 2, §\"best\": 1 }]"),
+        &["unknown key `best`; known here: `wcet_ns`, `bcet_ns`, `wcet_hi_ns`"],
+    );
+    task(&with("\"segments\": [{ \"bcet_ns\": 1 §}]"), &["`wcet_ns` is missing"]);
+    for wrong in ["\"wcet_ns\": 2, \"bcet_ns\": 3", "\"wcet_ns\": 2, \"wcet_hi_ns\": 1"] {
+        task(
+            &format!("§{}", with(&format!("\"segments\": [{{ {wrong} }}]"))),
+            &["task `B`", "in the order BCET, WCET, WCET of the high mode"],
+        );
+    }
+    for (segments, host) in [("[1]", "[{\"max_ns\": 1}]"), ("[1, 1, 1]", "[{\"max_ns\": 1}]")] {
+        task(
+            &format!("§{}", with(&format!("\"segments_ns\": {segments}, \"host\": {host}"))),
+            &["task `B`: host parts stand between segments: state one fewer than segments, or none"],
+        );
+    }
+    task(
+        &format!("§{}", with("\"segments_ns\": [1, 1], \"host\": [{\"min_ns\": 2, \"max_ns\": 1}]")),
+        &["task `B`: a host part's least time is above its longest"],
+    );
+    task(&with("\"segments_ns\": [1, 1], \"host\": [{ \"min_ns\": 1 §}]"), &["`max_ns` is missing"]);
+}
+
+#[test]
+fn arrivals() {
+    let with = |fields: &str| format!("{{ \"name\": \"B\", \"c_ns\": 1, {fields} }}");
+    task(
+        &format!("§{}", with("\"t_ns\": 10, \"arrival\": { \"horizon_ns\": 9, \"steps\": [[1, 1]] }")),
+        &["task `B` states both `t_ns` and `arrival`; state one"],
+    );
+    for (curve, says) in [
+        ("§{ \"horizon_ns\": 9, \"steps\": [] }", "needs at least one step"),
+        ("§{ \"horizon_ns\": 9, \"steps\": [[0, 1]] }", "step 0 starts at a window of 0 ns"),
+        ("§{ \"horizon_ns\": 9, \"steps\": [[1, 1], [5, 1]] }", "step 1 does not grow"),
+        ("§{ \"horizon_ns\": 9, \"steps\": [[1, 1], [10, 2]] }", "shorter than the window"),
+        ("{ \"horizon_ns\": 9, \"steps\": [[1§]] }", "expected a list of 2 values, found 1"),
+        ("{ \"horizon_ns\": 9 §}", "`steps` is missing"),
+        ("§7", "expected an object, found integer `7`"),
+        ("{ \"horizon_ns\": 9, \"steps\": [[1, §-1]] }", "found integer `-1`"),
+    ] {
+        task(&with(&format!("\"arrival\": {curve}")), &[says]);
+    }
+    task(
+        &format!("§{}", with("\"arrival\": { \"horizon_ns\": 9, \"steps\": [[1, 1]] }, \"offset_ns\": 3")),
+        &["task `B`: an offset needs a period"],
+    );
+    task(
+        &with("\"t_ns\": 10, \"criticality\": §\"medium\""),
+        &["`medium` is not known here; write", "`low`", "`high`"],
+    );
+}
+
+#[test]
+fn overheads() {
+    let with = |overheads: &str| {
+        format!(
+            "{{ \"policy\": \"fifo\", \"overheads\": {overheads},\n  \"tasks\": [{{\"name\":\"A\",\"c_ns\":1,\"t_ns\":9}}] }}"
+        )
+    };
+    check(
+        &with("{ §\"start_ns\": 1 }"),
+        &["unknown key `start_ns`; known here: `release_ns`, `dispatch_ns`, "],
+    );
+    check(&with("{ \"recovery\": { \"length_ns\": 1 §} }"), &["`gap_ns` is missing"]);
+    check(
+        &with("§{ \"recovery\": { \"length_ns\": 5, \"gap_ns\": 4 } }"),
+        &[
+            "overhead `recovery` takes 5 ns and may come again after 4 ns",
+            "the gap must be at least the length",
+        ],
+    );
+    check(&with("{ \"copy_ns\": §\"1 ms\" }"), &["expected a whole number", "found string \"1 ms\""]);
+}
+
+/// Two partitions; the place of the mistake is marked.
+fn partitioned(partitions: &str, tasks: &str, says: &[&str]) {
+    check(&format!("{{ \"partitions\": [{partitions}],\n  \"tasks\": [{tasks}] }}"), says);
+}
+
+#[test]
+fn partitions() {
+    const LEFT: &str = "{\"name\":\"left\",\"policy\":\"fifo\"}";
+    const A: &str = "{\"name\":\"A\",\"c_ns\":1,\"t_ns\":9}";
+    const ON_LEFT: &str = "{\"name\":\"A\",\"c_ns\":1,\"t_ns\":9,\"partition\":\"left\"}";
+    check("§{ \"partitions\": [], \"tasks\": [] }", &["`partitions` is empty; state at least one"]);
+    partitioned(
+        "§{\"name\":\"left\"}",
+        A,
+        &["partition `left` states no `policy`, and neither does the file"],
+    );
+    partitioned("§{\"name\":\"\",\"policy\":\"fifo\"}", A, &["a partition has an empty name"]);
+    partitioned(&format!("{LEFT}, §{LEFT}"), ON_LEFT, &["partition `left`: two partitions have this name"]);
+    partitioned(
+        "§{\"name\":\"left\",\"policy\":\"fifo\",\"interference_permille\":999}",
+        A,
+        &["partition `left`: an interference factor below 1", "state at least 1000"],
+    );
+    partitioned(
+        &format!("{LEFT}, {{\"name\":\"right\",\"policy\":\"fifo\"}}"),
+        &format!("§{A}"),
+        &["task `A` states no `partition`, and there are 2; add one"],
+    );
+    partitioned(
+        LEFT,
+        "{\"name\":\"A\",\"c_ns\":1,\"t_ns\":9,\"partition\":§\"right\"}",
+        &["no partition is named `right`; add it to `partitions`"],
+    );
+    partitioned(
+        "{\"name\":\"left\",\"policy\":\"fifo\",\"overheads\":§{\"reload\":{\"length_ns\":2,\"gap_ns\":1}}}",
+        ON_LEFT,
+        &["overhead `reload`"],
+    );
+    // The index of a task counts within its partition there, and over the whole file here.
+    partitioned(
+        &format!("{LEFT}, {{\"name\":\"right\",\"policy\":\"fifo\"}}"),
+        &format!("{ON_LEFT}, §{{\"name\":\"B\",\"c_ns\":0,\"t_ns\":9,\"partition\":\"right\"}}"),
+        &["task `B`: WCET is 0"],
+    );
+}
+
+/// Two tasks and this chain.
+fn chained(chain: &str, says: &[&str]) {
+    check(
+        &format!(
+            "{{ \"policy\": \"fifo\",\n  \"tasks\": [{{\"name\":\"A\",\"c_ns\":1,\"t_ns\":9}}, {{\"name\":\"B\",\"c_ns\":1,\"t_ns\":9}}],\n  \"chains\": [{chain}] }}"
+        ),
+        says,
+    );
+}
+
+#[test]
+fn chains() {
+    chained("{ \"tasks\": [\"A\", \"B\"] §}", &["`name` is missing"]);
+    chained("§{ \"name\": \"\", \"tasks\": [\"A\", \"B\"] }", &["a chain has an empty name"]);
+    chained("§{ \"name\": \"c\" }", &["chain `c` states neither `tasks` nor `edges`; state one"]);
+    chained(
+        "§{ \"name\": \"c\", \"tasks\": [\"A\", \"B\"], \"edges\": [] }",
+        &["chain `c` states both `tasks` and `edges`; state one"],
+    );
+    chained("§{ \"name\": \"c\", \"tasks\": [\"A\"] }", &["chain `c` needs at least two tasks"]);
+    chained("§{ \"name\": \"c\", \"edges\": [] }", &["chain `c`: it has no edges"]);
+    chained("{ \"name\": \"c\", \"tasks\": [\"A\", §\"C\"] }", &["chain `c`: no task is named `C`"]);
+    chained("{ \"name\": \"c\", \"edges\": [[\"A\", §\"C\"]] }", &["chain `c`: no task is named `C`"]);
+    chained("{ \"name\": \"c\", \"edges\": [[\"A\"§]] }", &["expected a list of 2 values, found 1"]);
+    chained(
+        "§{ \"name\": \"c\", \"edges\": [[\"A\", \"B\"], [\"B\", \"A\"]] }",
+        &["chain `c`: its edges form a cycle"],
+    );
+    chained(
+        "{ \"name\": \"c\", \"tasks\": [\"A\", \"B\"] },\n    §{ \"name\": \"c\", \"tasks\": [\"A\", \"B\"] }",
+        &["chain `c`: two chains have this name"],
+    );
+    chained(
+        "{ \"name\": \"c\", \"tasks\": [\"A\", \"B\"], \"trigger\": §\"clock\" }",
+        &["`clock` is not known here; write", "`event`", "`time`"],
+    );
 }

@@ -33,13 +33,22 @@ fn admit_explains_every_bound_by_terms_that_add_up() {
             let value = answer.json();
             assert_eq!(
                 keys(&value),
-                ["admitted", "policy", "reasons", "schema_version", "tasks", "would_fit"]
+                [
+                    "admitted",
+                    "confidence",
+                    "partitions",
+                    "policy",
+                    "reasons",
+                    "schema_version",
+                    "tasks",
+                    "would_fit",
+                ]
             );
             assert_eq!(value["policy"], policy);
             assert_eq!(answer.code, if value["admitted"] == true { 0 } else { 3 });
             assert_eq!(list(&value, "reasons").is_empty(), value["admitted"] == true);
             for reason in list(&value, "reasons") {
-                assert_eq!(keys(reason), ["code", "message"]);
+                assert_eq!(keys(reason), ["code", "message", "partition"]);
             }
             for task in list(&value, "tasks") {
                 assert_eq!(
@@ -47,11 +56,17 @@ fn admit_explains_every_bound_by_terms_that_add_up() {
                     [
                         "busy_period_ns",
                         "deadline_ns",
+                        "jitter_ns",
                         "job",
                         "name",
+                        "partition",
+                        "period_ns",
+                        "priority",
                         "schedulable",
                         "slack_ns",
                         "terms",
+                        "utilisation_ppm",
+                        "wcet_ns",
                         "wcrt_ns",
                     ]
                 );
@@ -282,4 +297,37 @@ fn init_check_plan_inspect_and_doctor() {
         assert_eq!((people.code, people.stderr.as_str()), (0, ""), "{command}");
         assert!(people.stdout.ends_with('\n') && !people.stdout.contains('\u{1b}'), "{people:?}");
     }
+}
+
+/// A bound on execution times that was measured leaves so many misses an hour; one that was stated, nobody knows how many.
+#[test]
+fn measured_wcets_carry_their_confidence_into_the_verdict() {
+    let task = |name: &str, wcet: &str| {
+        format!(
+            "[[task]]\nname = \"{name}\"\nsim = {{ time = {{ law = \"constant\", value = \"1 ms\" }} }}\nperiod = \"1 s\"\n{wcet}\n"
+        )
+    };
+    let profile = "[profile]\nexceedance = 0.05\nconfidence = 0.9\nruns = 45\nwarm_up = 0\n";
+    let folder = Folder::with("measured.toml", format!("{profile}{}{}", task("a", ""), task("b", "")));
+    let value = folder.json("admit measured.toml", 0);
+    let confidence = &value["confidence"];
+    assert_eq!(keys(confidence), ["confidence", "mean_overruns_per_hour", "overruns_per_hour"]);
+    // Two tasks with 3600 jobs an hour each; the bound is the largest of 45 samples.
+    assert_eq!(confidence["overruns_per_hour"], "360");
+    assert_eq!(confidence["confidence"], "0.8");
+    assert_eq!(confidence["mean_overruns_per_hour"], "156.522");
+    let text = folder.aegis("admit measured.toml").stdout;
+    let says =
+        "with confidence 0.8 expect at most 360 such jobs an hour, on average over profiles at most 156.522";
+    assert!(text.contains(says), "{text}");
+
+    folder.write("mixed.toml", format!("{profile}{}{}", task("a", ""), task("b", "wcet = \"2 ms\"")));
+    assert!(folder.json("admit mixed.toml", 0)["confidence"].is_null());
+    let text = folder.aegis("admit mixed.toml").stdout;
+    let says = "no statement about misses an hour: the WCETs of b are stated, not measured";
+    assert!(text.contains(says), "{text}");
+
+    folder.write("tasks.json", r#"{ "policy": "fifo", "tasks": [{ "name": "a", "c_ns": 1, "t_ns": 9 }] }"#);
+    assert!(folder.json("admit --tasks tasks.json", 0)["confidence"].is_null());
+    assert!(!folder.aegis("admit --tasks tasks.json").stdout.contains("an hour"));
 }

@@ -1,30 +1,82 @@
 //! `aegis admit`: the verdict with its bounds and terms, or the witnesses and what would fit.
-use super::{NOT_ADMITTED, admit_jobs, profile};
+use super::{NOT_ADMITTED, admit_jobs, profile, worst_schedule};
+use crate::admission::{self, Admission};
+use crate::assurance::{self, Statement};
 use crate::backends::Backends;
 use crate::cli::{AdmitArgs, TasksArgs};
-use crate::output::{Output, table};
-use crate::{Error, SystemFile, runtime, tasks_json};
-use aegis_analysis::admit;
-use aegis_analysis::remedy::{Remedy, remedies};
-use aegis_core::{TaskSet, TermKind, Verdict};
-use std::fmt::Write;
+use crate::output::Output;
+use crate::{Error, SystemFile, runtime, svg, tasks_file};
+use aegis_analysis::certify;
+use aegis_core::{Nanos, PartitionId, System, TaskSet, Verdict};
+use std::path::Path;
 
 pub(crate) fn run(args: &AdmitArgs, output: &Output) -> Result<u8, Error> {
     if let Some(jobs) = &args.jobs.jobs {
         return admit_jobs::run(jobs, &args.jobs, output);
     }
-    let (set, _) = task_set(&args.tasks, output)?;
-    let verdict = admit(&set);
-    let remedies = remedies(&set, &verdict);
-    output.answer(|| text(&set, &verdict, &remedies), || tasks_json::verdict(&set, &verdict, &remedies));
-    Ok(if verdict.admitted() { 0 } else { NOT_ADMITTED })
+    let Asked { system, statement, .. } = asked(&args.tasks, output)?;
+    let admission = Admission::of(system, statement)?;
+    write_what_is_asked(args, &admission, output)?;
+    output.answer(|| admission::whole(&admission), || admission::value(&admission));
+    Ok(if admission.admitted() { 0 } else { NOT_ADMITTED })
 }
 
-/// The tasks that the arguments name, with their WCETs, and the system file if they come from one.
-pub(crate) fn task_set(args: &TasksArgs, output: &Output) -> Result<(TaskSet, Option<SystemFile>), Error> {
+/// Writes the pictures and the proof that the arguments ask for.
+fn write_what_is_asked(args: &AdmitArgs, admission: &Admission, output: &Output) -> Result<(), Error> {
+    let answer = admission.partition(args.partition.as_deref()).ok_or_else(|| {
+        let names =
+            admission.partitions.iter().map(|a| &*admission.system.partitions()[a.partition.index()].name);
+        let names: Vec<&str> = names.collect();
+        let name = args.partition.as_deref().unwrap_or_default();
+        Error::Argument(format!(
+            "--partition: no partition with tasks is named `{name}`; there are {}",
+            names.join(", ")
+        ))
+    })?;
+    let name = &admission.system.partitions()[answer.partition.index()].name;
+    if let Some(path) = &args.svg_demand {
+        write(path, &svg::demand::picture(&answer.set, &answer.verdict, name))?;
+    }
+    if let Some(path) = &args.svg_schedule {
+        write(path, &worst_schedule::picture(&answer.set, &answer.verdict, name)?)?;
+    }
+    if let Some(path) = &args.certificate {
+        write_certificate(path, &answer.set, &answer.verdict, output)?;
+    }
+    Ok(())
+}
+
+/// Writes the proof of `verdict`, after the checker has accepted it. A rejection may have none: that is a note.
+fn write_certificate(path: &Path, set: &TaskSet, verdict: &Verdict, output: &Output) -> Result<(), Error> {
+    let certificate = match certify(set, verdict) {
+        Err(why) if !verdict.admitted() => {
+            output.note(format!("no certificate is written: {why}"));
+            return Ok(());
+        }
+        certificate => certificate?.to_string(),
+    };
+    aegis_certificate::check(&certificate)
+        .map_err(|why| Error::Defect(format!("the certificate of this answer does not check: {why}")))?;
+    write(path, &certificate)
+}
+
+fn write(path: &Path, text: &str) -> Result<(), Error> {
+    std::fs::write(path, text).map_err(|source| Error::Write { path: path.to_owned(), source })
+}
+
+/// What the arguments name.
+struct Asked {
+    system: System,
+    /// The system file, if it comes from one.
+    file: Option<SystemFile>,
+    /// What its measured WCETs leave of a proof, if it comes from a system file.
+    statement: Option<Statement>,
+}
+
+fn asked(args: &TasksArgs, output: &Output) -> Result<Asked, Error> {
     let policy = args.policy.map(Into::into);
     if let Some(path) = &args.tasks {
-        return Ok((tasks_json::open(path, policy)?, None));
+        return Ok(Asked { system: tasks_file::open(path, policy)?, file: None, statement: None });
     }
     let path = args
         .system
@@ -34,98 +86,42 @@ pub(crate) fn task_set(args: &TasksArgs, output: &Output) -> Result<(TaskSet, Op
     let wcets = profile::wcets(&file, &mut Backends::default(), None, args.seed, output)?;
     let set = runtime::task_set(&file, &wcets)?;
     let set = policy.map_or_else(|| set.clone(), |policy| set.with_policy(policy));
-    Ok((set, Some(file)))
+    let statement = Some(assurance::statement(&set, &wcets));
+    Ok(Asked { system: System::of_set(&set), file: Some(file), statement })
 }
 
-/// The verdict for people: a row for each task, the derivation of each bound, the reasons and what would fit.
-pub(crate) fn text(set: &TaskSet, verdict: &Verdict, remedies: &[Remedy]) -> String {
-    let rows = verdict.tasks.iter().zip(set.tasks()).map(|(answer, task)| {
-        let (bound, slack) = match &answer.bound {
-            None => ("none".to_owned(), "-".to_owned()),
-            Some(bound) => {
-                let slack = match task.deadline.checked_sub(bound.wcrt) {
-                    Some(slack) => format!("{slack:.3}"),
-                    None => format!("-{:.3}", bound.wcrt - task.deadline),
-                };
-                (format!("{:.3}", bound.wcrt), slack)
-            }
-        };
-        let mark = if answer.schedulable() { "meets" } else { "MISSES" };
-        vec![
-            task.name.clone(),
-            mark.to_owned(),
-            format!("{:.3}", task.wcet()),
-            task.arrival.mean_distance().to_string(),
-            task.deadline.to_string(),
-            bound,
-            slack,
-        ]
-    });
-    let header = ["task", "", "WCET", "period", "deadline", "bound", "slack"];
-    let mut out = headline(verdict);
-    out.push('\n');
-    out.push_str(&table(&header, "llrrrrr", rows));
-    for (answer, task) in verdict.tasks.iter().zip(set.tasks()) {
-        if let Some(bound) = &answer.bound {
-            let bound_ms = milliseconds(bound.wcrt.0);
-            let _ = write!(out, "\n  {}: {bound_ms} ms = {}", task.name, terms(set, &bound.terms));
-        }
+/// The tasks of one partition, as a simulation runs them.
+pub(crate) struct OnePartition {
+    /// The tasks with their WCETs.
+    pub set: TaskSet,
+    /// The first arrival of each, where it is stated, else 0.
+    pub offsets: Vec<Nanos>,
+    /// The system file, if they come from one.
+    pub file: Option<SystemFile>,
+}
+
+/// The tasks that the arguments name, if one partition without host parts runs them.
+pub(crate) fn one_partition(args: &TasksArgs, output: &Output) -> Result<OnePartition, Error> {
+    let Asked { system, file, .. } = asked(args, output)?;
+    let [_] = system.partitions() else {
+        let partitions = system.partitions().len();
+        return Err(Error::Argument(format!(
+            "the file has {partitions} partitions; a simulation runs one: leave the tasks of the others out"
+        )));
+    };
+    if let Some(task) = system.tasks().iter().find(|task| !task.host.is_empty()) {
+        return Err(Error::Argument(format!(
+            "task `{}` has host parts between its segments, which a simulation does not execute; leave them out",
+            task.name
+        )));
     }
-    out.push_str(&reasons(set, verdict, remedies));
-    out
-}
-
-/// The verdict in one line.
-pub(crate) fn headline(verdict: &Verdict) -> String {
-    let word = if verdict.admitted() { "ADMITTED" } else { "REJECTED" };
-    format!("{word} under {}: {}", verdict.policy, meaning(verdict))
-}
-
-/// One line for every reason of a rejection and for everything that would fit; empty when admitted.
-pub(crate) fn reasons(set: &TaskSet, verdict: &Verdict, remedies: &[Remedy]) -> String {
-    let mut out = String::new();
-    for reason in &verdict.rejections {
-        let _ = write!(out, "\n  because {}", reason.sentence(set));
+    let offsets = match &file {
+        Some(file) => file.spec.tasks().iter().map(|task| task.offset).collect(),
+        None => system.tasks().iter().map(|task| task.offset.unwrap_or_default()).collect(),
+    };
+    match system.partition_set(PartitionId(0)) {
+        Some(Ok(set)) => Ok(OnePartition { set, offsets, file }),
+        Some(Err(error)) => Err(Error::Argument(error.to_string())),
+        None => Err(Error::Argument("the file has no tasks".to_owned())),
     }
-    for remedy in remedies {
-        let _ = write!(out, "\n  would fit: {}", remedy.sentence(set));
-    }
-    out
-}
-
-fn meaning(verdict: &Verdict) -> &'static str {
-    if verdict.admitted() {
-        "every job meets its deadline, whatever the release times and however early jobs end"
-    } else {
-        "some legal release pattern makes a job miss its deadline"
-    }
-}
-
-/// Exact milliseconds, so that a person can add them up.
-fn milliseconds(ns: u64) -> String {
-    let exact = format!("{}.{:06}", ns / 1_000_000, ns % 1_000_000);
-    exact.trim_end_matches('0').trim_end_matches('.').to_owned()
-}
-
-fn terms(set: &TaskSet, terms: &[aegis_core::Term]) -> String {
-    let mut out = String::new();
-    for term in terms {
-        let amount = milliseconds(term.ns.unsigned_abs());
-        let sign = match (term.ns < 0, out.is_empty()) {
-            (true, _) => " - ",
-            (false, true) => "",
-            (false, false) => " + ",
-        };
-        let by = term.by.and_then(|id| set.get(id)).map(|t| t.name.as_str());
-        let what = match (term.kind, by) {
-            (TermKind::Blocking, Some(by)) => format!("blocked by {by}"),
-            (TermKind::Interference, Some(by)) => format!("behind {by}"),
-            (TermKind::EarlierJobs, _) => "own earlier jobs".to_owned(),
-            (TermKind::Execution, _) => "own".to_owned(),
-            (TermKind::ArrivedLater, _) => "arrived later".to_owned(),
-            (kind, _) => kind.name().to_owned(),
-        };
-        let _ = write!(out, "{sign}{amount} {what}");
-    }
-    out
 }

@@ -1,5 +1,6 @@
 //! `aegis demo`: the whole job on five real models, from file to explanation.
-use super::{admit, init, profile, run};
+use super::{init, profile, run};
+use crate::admission;
 use crate::backends::Backends;
 use crate::cli::DemoArgs;
 use crate::load::load;
@@ -109,7 +110,11 @@ fn rejection(
     output.line(
         "With one task too many, a brake monitor whose deadline is shorter than the longest model runs:",
     );
-    output.line(format!("{}{}", admit::headline(&verdict), admit::reasons(&set, &verdict, &remedies)));
+    output.line(format!(
+        "{}{}",
+        admission::headline(&verdict),
+        admission::reasons(&set, &verdict, &remedies)
+    ));
     if verdict.admitted() {
         return Err(Error::Defect("a deadline below the blocking was admitted".to_owned()));
     }

@@ -1,5 +1,6 @@
 //! `aegis run`: the whole job on a system file.
-use super::{FAILED, NOT_ADMITTED, admit, plan, profile, replay};
+use super::{FAILED, NOT_ADMITTED, plan, profile, replay};
+use crate::admission;
 use crate::backends::Backends;
 use crate::cli::RunArgs;
 use crate::execute::{Grounds, RunOptions, execute, record_rejection};
@@ -54,11 +55,11 @@ pub(crate) fn admitted_run(
     let verdict = aegis_analysis::admit(&set);
     if !verdict.admitted() {
         let remedies = aegis_analysis::remedy::remedies(&set, &verdict);
-        output.line(admit::text(&set, &verdict, &remedies));
+        output.line(admission::of_partition(&set, &verdict, &remedies));
         record_rejection(file, &loaded, &set, wcets, &verdict, trace, seed)?;
         return Err(Error::NotAdmitted { set: Box::new(set), verdict: Box::new(verdict) });
     }
-    output.line(admit::text(&set, &verdict, &[]));
+    output.line(admission::of_partition(&set, &verdict, &[]));
     let memory = plan_memory(file, &loaded)?;
     let names: Vec<String> = loaded.iter().map(|m| m.task.clone()).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
