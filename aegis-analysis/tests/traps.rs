@@ -257,3 +257,15 @@ fn stalls_count_in_the_load() {
     let edf = set_with(Policy::Edf, recovering(3, 10), &rows);
     assert_eq!(edf::demand_test(&edf), Err(edf::DemandWitness::Overload { utilisation_ppm: 1_050_000 }));
 }
+
+/// A burst asks for the time of all its jobs: three of 8 in 20 are an overload, however long they are spread out.
+#[test]
+fn a_burst_counts_in_the_load_with_all_its_jobs() {
+    let rows = [row(8, 20, 100).curve(20, &[(1, 3)]).priority(0)];
+    let overload = Rejection::Overload { utilisation_ppm: 1_200_000 };
+    for policy in [Policy::FixedPriority, Policy::Edf, Policy::Fifo] {
+        assert_eq!(admit(&set(policy, &rows)).rejections[0], overload, "{policy}");
+    }
+    let demand = edf::demand_test(&set(Policy::Edf, &rows));
+    assert_eq!(demand, Err(edf::DemandWitness::Overload { utilisation_ppm: 1_200_000 }));
+}
