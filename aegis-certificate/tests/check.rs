@@ -88,6 +88,8 @@ fn claims_that_are_not_true_are_named() {
     );
     refused(&edf(r#"{"busy_ns": 19, "ends": [[8, 8], [8, 8]]}"#), "a range is empty");
 
+    let often = text("fifo", r#"{"fifo": {"sum_ns": 9}}"#).replace(r#""t_ns": 60"#, r#""t_ns": 8"#);
+    refused(&often, "ΣC/T, as demand in a time: 43 is not within the stated 40");
     refused(&text("fifo", r#"{"fifo": {"sum_ns": 8}}"#), "sum of all WCETs: 9 is not within the stated 8");
     refused(
         &text("fifo", r#"{"fifo": {"sum_ns": 10}}"#),
@@ -212,6 +214,14 @@ fn stalls() {
         &fp(a, &b.replace("5, 12]", "5, 11]")),
         "end of jobs released in [0, 14): 12 is not within the stated 11",
     );
+
+    // Stalls that begin just as the last segment starts, or as the job would end, are stalls too.
+    let edge = |length: u64, busy: u64, first: &str| {
+        let a = format!(r#"{{"busy_ns": {busy}, "response_ns": 11, "starts": [{first}, [10, 99, 99]]}}"#);
+        with(text("np-fp", &format!(r#"{{"fixed_priority": [{a}, {b}]}}"#)), length, 10)
+    };
+    refused(&edge(3, 16, "[0, 9, 11]"), "start of jobs released in [0, 10): 12 is not within the stated 9");
+    refused(&edge(2, 14, "[0, 8, 10]"), "end of jobs released in [0, 10): 12 is not within the stated 10");
 
     let edf = |ends: &str| {
         with(text("np-edf", &format!(r#"{{"edf": {{"busy_ns": 14, "ends": {ends}}}}}"#)), 3, 100)
