@@ -10,7 +10,7 @@
 //!    that at most the release overhead later. Segments with no host part between them are one part of the job.
 //! 3. The resource is never idle while a segment is ready. All segments of a job have its priority and its absolute
 //!    deadline; first come, first served goes by when a part became ready. Ties are broken in any order, between
-//!    segments of one task too.
+//!    parts of one task too; of jobs in the same part the one that arrived first goes first.
 //!
 //! **Inherited jitter** ([`Rule::Inherited`]): the fixed point of [`holistic`](super::holistic) over the parts of all jobs.
 //!

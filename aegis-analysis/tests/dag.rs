@@ -209,6 +209,14 @@ fn graham1969_anomalies() {
     assert_eq!(makespan(&shorter, &edges, 3, &[]).unwrap().bound, Nanos(15));
 }
 
+/// A job that arrived 8 before and has not begun counts too, and so does the next: 4 + 2 + 2.
+#[test]
+fn work_that_is_carried_in_counts() {
+    let other = OtherWork { wcet: Nanos(2), arrival: Nanos(10).into(), response: Nanos(9) };
+    let bound = makespan(&[Nanos(4)], &[], 1, &[other]).unwrap();
+    assert_eq!((bound.bound, bound.interference), (Nanos(8), Nanos(4)));
+}
+
 #[test]
 fn what_has_no_bound() {
     let circle = ids(&[(0, 1), (1, 0)]);

@@ -3,8 +3,8 @@
 //!
 //! It shares nothing with the analyses but the model: arrivals at least `T` apart, the first stage released anywhere in
 //! `[a, a + J]`, any host part in `[min, max]`, any execution in `[BCET, WCET]`, partitions that are never idle while a
-//! stage is ready for them, ties in any order, except that the older
-//! job of a task goes first at one stage, and on a preemptive partition at all of them.
+//! stage is ready for them, ties in any order, except that the older job of a task goes first in one part (stages with no
+//! host part between), and on a preemptive partition in all of them.
 use aegis_core::Policy;
 use std::collections::HashSet;
 
@@ -18,7 +18,7 @@ pub struct Stage {
     /// From the arrival of the job.
     pub deadline: u64,
     pub host: (u64, u64),
-    /// Under FIFO it keeps the place of the stage before it, to which no host part is between.
+    /// It is one part with the stage before it, to which no host part is between: under FIFO it keeps its place.
     pub goes_on: bool,
 }
 
@@ -190,7 +190,8 @@ fn choices(state: &State, pipelines: &[Pipeline], partition: usize, server: Serv
                 Policy::Edf => i64::try_from(stage.deadline).unwrap() - i64::from(job.age),
                 Policy::Fifo => -i64::from(ticks),
             };
-            let same = |s: u8| s == job.stage || server.preemptive;
+            let part = |s: u8| (0..=usize::from(s)).rev().find(|s| !pipeline.stages[*s].goes_on);
+            let same = |s: u8| part(s) == part(job.stage) || server.preemptive;
             let older = ready.iter().any(|&(other, j, _, s)| (other, j) == (key, i) && same(s));
             if !older {
                 ready.push((key, i, k, job.stage));
