@@ -21,7 +21,7 @@ struct Mutant {
 }
 
 /// The crates that the scratch copy holds: those with mutants and what they need.
-const CRATES: &[&str] = &["aegis-core", "aegis-analysis", "aegis-trace", "aegis-sched"];
+const CRATES: &[&str] = &["aegis-core", "aegis-certificate", "aegis-analysis", "aegis-trace", "aegis-sched"];
 
 /// A target of tests: package, the arguments that select it, and its environment.
 #[derive(Clone, Copy, PartialEq, Eq)]
