@@ -18,24 +18,40 @@
 //! changes and reloads are stalls, which go before everything and pause what runs.
 #![forbid(unsafe_code)]
 
+pub mod assignment;
 mod blocking;
 mod busy_period;
 pub mod certify;
+pub mod chain;
 pub mod confidence;
 pub mod conflict;
 pub mod critical;
+pub mod criticality;
+pub mod dag;
 mod demand;
 pub mod demand_curve;
 mod derivation;
 pub mod edf;
 pub mod fifo;
+mod fits;
 pub mod fixed_priority;
+mod holistic;
+pub mod in_flight;
 pub mod incremental;
 pub mod jobs;
 mod load;
+pub mod mode_change;
+pub mod offsets;
+pub mod partition;
+pub mod preemptive;
 pub mod quick;
 pub mod remedy;
+pub mod sensitivity;
+pub mod split;
 mod stalls;
+pub mod suspension;
+mod system;
+pub mod tolerance;
 pub mod utilisation;
 
 pub use busy_period::NoBound;
@@ -45,6 +61,10 @@ pub use critical::critical_instant;
 pub use incremental::{Accepted, Admission, Refusal};
 pub use quick::QuickVerdict;
 pub use remedy::{Remedy, remedies};
+pub use system::{
+    ChainBound, ChainVerdict, PartitionVerdict, SystemRejection, SystemTaskVerdict, SystemVerdict, TaskBound,
+    Theorem, analyse,
+};
 
 use aegis_core::{Bound, Nanos, Policy, Rejection, TaskId, TaskSet, TaskVerdict, TermKind, Verdict};
 use core::cmp::Ordering;

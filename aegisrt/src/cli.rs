@@ -188,6 +188,9 @@ pub(crate) struct AdmitArgs {
     /// Draws demand against time: what EDF must serve in every window, and where that is too much
     #[arg(long, value_name = "FILE")]
     pub svg_demand: Option<PathBuf>,
+    /// Draws the schedule in which the task with the least slack responds as late as it can: the witness of a miss
+    #[arg(long, value_name = "FILE")]
+    pub svg_schedule: Option<PathBuf>,
     /// Writes the proof of the answer, for `aegis verify-certificate`
     #[arg(long, value_name = "OUT")]
     pub certificate: Option<PathBuf>,
@@ -272,7 +275,7 @@ pub(crate) struct SimulateArgs {
     /// How long jobs are released, in virtual time
     #[arg(long, default_value = "10 s", allow_hyphen_values = true)]
     pub duration: Nanos,
-    /// First arrival of a task, as in `lidar=1ms`; may be repeated [default: the system file's offset, else 0]
+    /// First arrival of a task, as in `lidar=1ms`; may be repeated [default: the file's offset, else 0]
     #[arg(long, value_name = "TASK=TIME", value_parser = offset)]
     pub offset: Vec<(String, Nanos)>,
     /// How long segments take

@@ -298,3 +298,36 @@ fn init_check_plan_inspect_and_doctor() {
         assert!(people.stdout.ends_with('\n') && !people.stdout.contains('\u{1b}'), "{people:?}");
     }
 }
+
+/// A bound on execution times that was measured leaves so many misses an hour; one that was stated, nobody knows how many.
+#[test]
+fn measured_wcets_carry_their_confidence_into_the_verdict() {
+    let task = |name: &str, wcet: &str| {
+        format!(
+            "[[task]]\nname = \"{name}\"\nsim = {{ time = {{ law = \"constant\", value = \"1 ms\" }} }}\nperiod = \"1 s\"\n{wcet}\n"
+        )
+    };
+    let profile = "[profile]\nexceedance = 0.05\nconfidence = 0.9\nruns = 45\nwarm_up = 0\n";
+    let folder = Folder::with("measured.toml", format!("{profile}{}{}", task("a", ""), task("b", "")));
+    let value = folder.json("admit measured.toml", 0);
+    let confidence = &value["confidence"];
+    assert_eq!(keys(confidence), ["confidence", "mean_overruns_per_hour", "overruns_per_hour"]);
+    // Two tasks with 3600 jobs an hour each; the bound is the largest of 45 samples.
+    assert_eq!(confidence["overruns_per_hour"], "360");
+    assert_eq!(confidence["confidence"], "0.8");
+    assert_eq!(confidence["mean_overruns_per_hour"], "156.522");
+    let text = folder.aegis("admit measured.toml").stdout;
+    let says =
+        "with confidence 0.8 expect at most 360 such jobs an hour, on average over profiles at most 156.522";
+    assert!(text.contains(says), "{text}");
+
+    folder.write("mixed.toml", format!("{profile}{}{}", task("a", ""), task("b", "wcet = \"2 ms\"")));
+    assert!(folder.json("admit mixed.toml", 0)["confidence"].is_null());
+    let text = folder.aegis("admit mixed.toml").stdout;
+    let says = "no statement about misses an hour: the WCETs of b are stated, not measured";
+    assert!(text.contains(says), "{text}");
+
+    folder.write("tasks.json", r#"{ "policy": "fifo", "tasks": [{ "name": "a", "c_ns": 1, "t_ns": 9 }] }"#);
+    assert!(folder.json("admit --tasks tasks.json", 0)["confidence"].is_null());
+    assert!(!folder.aegis("admit --tasks tasks.json").stdout.contains("an hour"));
+}

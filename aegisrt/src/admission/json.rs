@@ -48,7 +48,12 @@ fn partition(admission: &Admission, answer: &PartitionAnswer) -> Value {
     })
 }
 
-fn task(admission: &Admission, answer: &PartitionAnswer, stated: &SystemTask, verdict: &TaskVerdict) -> Value {
+fn task(
+    admission: &Admission,
+    answer: &PartitionAnswer,
+    stated: &SystemTask,
+    verdict: &TaskVerdict,
+) -> Value {
     let task = &answer.set.tasks()[verdict.task.index()];
     let bound = verdict.bound.as_ref();
     let slack = bound.map(|b| i128::from(task.deadline.0) - i128::from(b.wcrt.0));

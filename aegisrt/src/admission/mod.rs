@@ -38,8 +38,22 @@ impl Admission {
     /// Analyses every partition of `system`; `statement` is passed on.
     ///
     /// # Errors
-    /// [`Error::Defect`] if a checked system holds a task set that is none.
+    /// [`Error::Argument`] if the system has parts that no analysis here looks at: an answer without them would be too
+    /// good. [`Error::Defect`] if a checked system holds a task set that is none.
     pub fn of(system: System, statement: Option<Statement>) -> Result<Self, Error> {
+        if let Some(task) = system.tasks().iter().find(|task| !task.host.is_empty()) {
+            return Err(Error::Argument(format!(
+                "task `{}` has host parts between its segments, which are not analysed; leave them out, or count them as \
+                 execution",
+                task.name
+            )));
+        }
+        if let Some(chain) = system.chains().iter().find(|chain| chain.deadline.is_some()) {
+            return Err(Error::Argument(format!(
+                "chain `{}` has a deadline, and chains are not analysed; leave it out",
+                chain.name
+            )));
+        }
         let mut partitions = Vec::new();
         for p in 0..system.partitions().len() {
             let partition = PartitionId::from(p);

@@ -35,11 +35,7 @@ fn heading(admission: &Admission, answer: &PartitionAnswer) -> String {
     let partition = &admission.system.partitions()[answer.partition.index()];
     let beside = match partition.interference_permille {
         1000 => String::new(),
-        factor => format!(
-            ", every WCET × {}.{:03} for what runs beside it",
-            factor / 1000,
-            factor % 1000
-        ),
+        factor => format!(", every WCET × {}.{:03} for what runs beside it", factor / 1000, factor % 1000),
     };
     format!("PARTITION {} ({}{beside})", partition.name, partition.policy)
 }

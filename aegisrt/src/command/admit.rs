@@ -1,5 +1,5 @@
 //! `aegis admit`: the verdict with its bounds and terms, or the witnesses and what would fit.
-use super::{NOT_ADMITTED, admit_jobs, profile};
+use super::{NOT_ADMITTED, admit_jobs, profile, worst_schedule};
 use crate::admission::{self, Admission};
 use crate::assurance::{self, Statement};
 use crate::backends::Backends;
@@ -7,7 +7,7 @@ use crate::cli::{AdmitArgs, TasksArgs};
 use crate::output::Output;
 use crate::{Error, SystemFile, runtime, svg, tasks_file};
 use aegis_analysis::certify;
-use aegis_core::{PartitionId, System, TaskSet, Verdict};
+use aegis_core::{Nanos, PartitionId, System, TaskSet, Verdict};
 use std::path::Path;
 
 pub(crate) fn run(args: &AdmitArgs, output: &Output) -> Result<u8, Error> {
@@ -24,7 +24,8 @@ pub(crate) fn run(args: &AdmitArgs, output: &Output) -> Result<u8, Error> {
 /// Writes the pictures and the proof that the arguments ask for.
 fn write_what_is_asked(args: &AdmitArgs, admission: &Admission, output: &Output) -> Result<(), Error> {
     let answer = admission.partition(args.partition.as_deref()).ok_or_else(|| {
-        let names = admission.partitions.iter().map(|a| &*admission.system.partitions()[a.partition.index()].name);
+        let names =
+            admission.partitions.iter().map(|a| &*admission.system.partitions()[a.partition.index()].name);
         let names: Vec<&str> = names.collect();
         let name = args.partition.as_deref().unwrap_or_default();
         Error::Argument(format!(
@@ -35,6 +36,9 @@ fn write_what_is_asked(args: &AdmitArgs, admission: &Admission, output: &Output)
     let name = &admission.system.partitions()[answer.partition.index()].name;
     if let Some(path) = &args.svg_demand {
         write(path, &svg::demand::picture(&answer.set, &answer.verdict, name))?;
+    }
+    if let Some(path) = &args.svg_schedule {
+        write(path, &worst_schedule::picture(&answer.set, &answer.verdict, name)?)?;
     }
     if let Some(path) = &args.certificate {
         write_certificate(path, &answer.set, &answer.verdict, output)?;
@@ -86,8 +90,18 @@ fn asked(args: &TasksArgs, output: &Output) -> Result<Asked, Error> {
     Ok(Asked { system: System::of_set(&set), file: Some(file), statement })
 }
 
-/// The tasks that the arguments name as one partition runs them, and the system file if they come from one.
-pub(crate) fn task_set(args: &TasksArgs, output: &Output) -> Result<(TaskSet, Option<SystemFile>), Error> {
+/// The tasks of one partition, as a simulation runs them.
+pub(crate) struct OnePartition {
+    /// The tasks with their WCETs.
+    pub set: TaskSet,
+    /// The first arrival of each, where it is stated, else 0.
+    pub offsets: Vec<Nanos>,
+    /// The system file, if they come from one.
+    pub file: Option<SystemFile>,
+}
+
+/// The tasks that the arguments name, if one partition without host parts runs them.
+pub(crate) fn one_partition(args: &TasksArgs, output: &Output) -> Result<OnePartition, Error> {
     let Asked { system, file, .. } = asked(args, output)?;
     let [_] = system.partitions() else {
         let partitions = system.partitions().len();
@@ -101,8 +115,12 @@ pub(crate) fn task_set(args: &TasksArgs, output: &Output) -> Result<(TaskSet, Op
             task.name
         )));
     }
+    let offsets = match &file {
+        Some(file) => file.spec.tasks().iter().map(|task| task.offset).collect(),
+        None => system.tasks().iter().map(|task| task.offset.unwrap_or_default()).collect(),
+    };
     match system.partition_set(PartitionId(0)) {
-        Some(Ok(set)) => Ok((set, file)),
+        Some(Ok(set)) => Ok(OnePartition { set, offsets, file }),
         Some(Err(error)) => Err(Error::Argument(error.to_string())),
         None => Err(Error::Argument("the file has no tasks".to_owned())),
     }

@@ -15,6 +15,7 @@ pub(crate) mod simulate;
 pub(crate) mod trace;
 pub(crate) mod trust;
 pub(crate) mod verify_certificate;
+mod worst_schedule;
 
 /// A deadline was missed, or the system is not admitted.
 pub(crate) const NOT_ADMITTED: u8 = 3;

@@ -73,7 +73,9 @@ fn scheduling_policy(node: &Node) -> Result<Policy, Misplaced> {
         "EDF" | "earliest-deadline-first" => Ok(Policy::Edf),
         other => Err((
             node.place.clone(),
-            format!("`{other}` is not known here; write one of: `FP`, `fixed-priority`, `EDF`, `earliest-deadline-first`"),
+            format!(
+                "`{other}` is not known here; write one of: `FP`, `fixed-priority`, `EDF`, `earliest-deadline-first`"
+            ),
         )),
     }
 }
@@ -109,8 +111,9 @@ fn task(node: &Node) -> Result<Task, Misplaced> {
         (given, ..) => {
             let stated = [curve, period, gap].iter().flatten().count();
             let what = if given.is_none() && stated == 0 { "none" } else { "more than one" };
-            let message =
-                format!("task `{name}` states {what} of `period`, `min interarrival` and `arrival curve`; state one");
+            let message = format!(
+                "task `{name}` states {what} of `period`, `min interarrival` and `arrival curve`; state one"
+            );
             return Err((node.place.clone(), message));
         }
     };
@@ -144,7 +147,10 @@ fn fields<'a, const N: usize>(
     keys: &[&str; N],
 ) -> Result<[Option<&'a Node>; N], Misplaced> {
     let Value::Map(entries) = &node.value else {
-        return Err((node.place.clone(), format!("expected {what} as `key: value` lines, found {}", kind(node))));
+        return Err((
+            node.place.clone(),
+            format!("expected {what} as `key: value` lines, found {}", kind(node)),
+        ));
     };
     let mut found = [None; N];
     for (key, value) in entries {
