@@ -81,9 +81,12 @@ fn some_order_fits(mut drafts: Vec<TaskDraft>) -> bool {
     for level in (1..=u32::try_from(drafts.len()).expect("a few tasks")).rev() {
         // The others are asked for nothing.
         let meets = |i: &usize| {
-            let asked = |(k, draft): (usize, &TaskDraft)| match k == *i {
-                true => TaskDraft { priority: Some(Priority(level)), ..draft.clone() },
-                false => TaskDraft { deadline: Some(Nanos::from_secs(1 << 20)), ..draft.clone() },
+            let asked = |(k, draft): (usize, &TaskDraft)| {
+                if k == *i {
+                    TaskDraft { priority: Some(Priority(level)), ..draft.clone() }
+                } else {
+                    TaskDraft { deadline: Some(Nanos::from_secs(1 << 20)), ..draft.clone() }
+                }
             };
             fits(Policy::FixedPriority, drafts.iter().enumerate().map(asked).collect())
         };

@@ -11,15 +11,14 @@ fn random(rng: &mut Rng) -> Vec<TaskDraft> {
     let longest = if rng.one_in(2) { 12 } else { 200 };
     let task = |i| {
         let period = rng.between(1, longest);
-        let draft = TaskDraft {
+        TaskDraft {
             name: format!("t{i}"),
             segments: vec![Nanos(rng.between(1, (2 * period * 8 / (10 * n)).clamp(1, period)))],
             arrival: Nanos(period).into(),
             deadline: Some(Nanos(rng.between(1, 2 * period))),
             priority: Some(Priority(u32::try_from(rng.between(0, n - 1)).expect("a small number"))),
             ..TaskDraft::default()
-        };
-        draft
+        }
     };
     let mut drafts: Vec<TaskDraft> = (0..n).map(task).collect();
     // Copies of one model, now and then.

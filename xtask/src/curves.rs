@@ -34,9 +34,12 @@ pub fn run(root: &Path, arguments: &[&str]) -> Findings {
         .output();
     let written = output
         .map_err(|why| format!("cargo: {why}"))
-        .and_then(|output| match output.status.success() {
-            true => String::from_utf8(output.stdout).map_err(|why| why.to_string()),
-            false => Err(format!("the example acceptance: {}", output.status)),
+        .and_then(|output| {
+            if output.status.success() {
+                String::from_utf8(output.stdout).map_err(|why| why.to_string())
+            } else {
+                Err(format!("the example acceptance: {}", output.status))
+            }
         })
         .and_then(|csv| {
             let picture = svg(&read(&csv)?, &format!("{sets} sets a point"));

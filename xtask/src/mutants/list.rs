@@ -273,14 +273,14 @@ pub const MUTANTS: &[Mutant] = &[
     mutant(
         "aegis-analysis/src/load.rs",
         "an arrival at the instant itself is not counted",
-        "arrivals_within(at + self.j + 1)",
-        "arrivals_within(at + self.j)",
+        "self.arrivals_by(at + self.j)",
+        "self.arrival.arrivals_within(at + self.j)",
     ),
     mutant(
         "aegis-analysis/src/load.rs",
         "jitter of the others is forgotten",
-        "arrivals_within(at + self.j + 1)",
-        "arrivals_within(at + 1)",
+        "self.arrivals_by(at + self.j)",
+        "self.arrivals_by(at)",
     ),
     mutant(
         "aegis-analysis/src/load.rs",
@@ -315,8 +315,8 @@ pub const MUTANTS: &[Mutant] = &[
     mutant(
         "aegis-analysis/src/load.rs",
         "jitter counts twice: more own jobs come before, and the job is late",
-        "let before = self.arrival.arrivals_within(at + 1);\n        if at == 0",
-        "let before = self.arrival.arrivals_within(at + self.j + 1);\n        if at == 0",
+        "let before = self.arrivals_by(at);\n        if at == 0",
+        "let before = self.arrivals_by(at + self.j);\n        if at == 0",
     ),
     mutant(
         "aegis-analysis/src/load.rs",

@@ -21,7 +21,7 @@ struct Mutant {
 }
 
 /// The crates that the scratch copy holds: those with mutants and what they need.
-const CRATES: &[&str] = &["aegis-core", "aegis-analysis", "aegis-trace", "aegis-sched"];
+const CRATES: &[&str] = &["aegis-core", "aegis-certificate", "aegis-analysis", "aegis-trace", "aegis-sched"];
 
 /// A target of tests: package, the arguments that select it, and its environment.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -68,7 +68,7 @@ fn targets(file: &str) -> Vec<Target> {
 }
 
 /// A run of one target may not take longer; the slowest takes a tenth of it where nothing else runs.
-const LONGEST: Duration = Duration::from_secs(180);
+const LONGEST: Duration = Duration::from_mins(3);
 
 /// `[--sample N]`: N mutants, others on each commit. `[--only TEXT]`: those whose file or description contains it.
 pub fn run(root: &Path, arguments: &[&str]) -> Findings {
@@ -131,7 +131,7 @@ fn try_all(root: &Path, mutants: &[&Mutant]) -> Findings {
         let took = start.elapsed().as_secs_f64();
         match noticed {
             Ok(Some((_, how @ Noticed::DoesNotCompile(_)))) => {
-                findings.push(format!("{file}: {what}: {how}"))
+                findings.push(format!("{file}: {what}: {how}"));
             }
             Ok(Some((target, how))) => {
                 // What fails without a defect says nothing about one.
@@ -184,10 +184,10 @@ fn copy(root: &Path) -> std::io::Result<PathBuf> {
     let rest = text.find("[workspace.package]").map_or("", |at| &text[at..]);
     // Dependencies are built once and run little.
     let rest = rest.split("[profile.dev.package").next().unwrap_or_default();
-    let members = CRATES.iter().map(|name| format!("\"{name}\", ")).collect::<String>();
+    let members = CRATES.join("\", \"");
     fs::write(
         scratch.join("Cargo.toml"),
-        format!("[workspace]\nresolver = \"3\"\nmembers = [{members}]\n\n{rest}"),
+        format!("[workspace]\nresolver = \"3\"\nmembers = [\"{members}\"]\n\n{rest}"),
     )?;
     fs::copy(root.join("Cargo.lock"), scratch.join("Cargo.lock"))?;
     Ok(scratch)
@@ -346,8 +346,8 @@ mod tests {
         let ended =
             |seconds: &str, limit| within(&mut Command::new("sleep").arg(seconds).spawn().unwrap(), limit);
         assert_eq!(ended("60", Duration::from_millis(50)), None);
-        assert_eq!(ended("0", Duration::from_secs(60)), Some(true));
+        assert_eq!(ended("0", Duration::from_mins(1)), Some(true));
         let mut fails = Command::new("false").spawn().unwrap();
-        assert_eq!(within(&mut fails, Duration::from_secs(60)), Some(false));
+        assert_eq!(within(&mut fails, Duration::from_mins(1)), Some(false));
     }
 }
