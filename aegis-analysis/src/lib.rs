@@ -21,21 +21,30 @@
 mod blocking;
 mod busy_period;
 pub mod certify;
+pub mod chain;
 pub mod confidence;
 pub mod conflict;
 pub mod critical;
+pub mod criticality;
+pub mod dag;
 mod demand;
 pub mod demand_curve;
 mod derivation;
 pub mod edf;
 pub mod fifo;
 pub mod fixed_priority;
+mod holistic;
 pub mod incremental;
 pub mod jobs;
 mod load;
+pub mod mode_change;
+pub mod partition;
+pub mod preemptive;
 pub mod quick;
 pub mod remedy;
 mod stalls;
+pub mod suspension;
+mod system;
 pub mod utilisation;
 
 pub use busy_period::NoBound;
@@ -45,6 +54,10 @@ pub use critical::critical_instant;
 pub use incremental::{Accepted, Admission, Refusal};
 pub use quick::QuickVerdict;
 pub use remedy::{Remedy, remedies};
+pub use system::{
+    ChainBound, ChainVerdict, PartitionVerdict, SystemRejection, SystemTaskVerdict, SystemVerdict, TaskBound,
+    Theorem, analyse,
+};
 
 use aegis_core::{Bound, Nanos, Policy, Rejection, TaskId, TaskSet, TaskVerdict, TermKind, Verdict};
 use core::cmp::Ordering;
