@@ -48,6 +48,11 @@ impl Steps {
         (0..tasks).map(one).collect()
     }
 
+    /// How many have been taken.
+    pub(super) const fn spent(&self) -> u64 {
+        self.limit - self.left
+    }
+
     pub(super) const fn undecided(&self) -> NoBound {
         NoBound::Undecided { steps: self.limit }
     }

@@ -18,6 +18,7 @@
 //! changes and reloads are stalls, which go before everything and pause what runs.
 #![forbid(unsafe_code)]
 
+pub mod assignment;
 mod blocking;
 mod busy_period;
 pub mod certify;
@@ -32,8 +33,10 @@ pub mod demand_curve;
 mod derivation;
 pub mod edf;
 pub mod fifo;
+mod fits;
 pub mod fixed_priority;
 mod holistic;
+pub mod in_flight;
 pub mod incremental;
 pub mod jobs;
 mod load;
@@ -42,9 +45,12 @@ pub mod partition;
 pub mod preemptive;
 pub mod quick;
 pub mod remedy;
+pub mod sensitivity;
+pub mod split;
 mod stalls;
 pub mod suspension;
 mod system;
+pub mod tolerance;
 pub mod utilisation;
 
 pub use busy_period::NoBound;

@@ -1,7 +1,7 @@
 //! Admission as a user meets it: verdicts with derivations that add up, overheads, reasons in words, and what would fit.
 mod common;
 
-use aegis_analysis::{Remedy, admit, edf, fifo, fixed_priority, remedies, utilisation};
+use aegis_analysis::{admit, edf, fifo, fixed_priority, utilisation};
 use aegis_core::{
     Decided, Nanos, Overheads, Policy, Rejection, Rng, TaskDraft, TaskId, TaskSet, Term, TermKind, Verdict,
 };
@@ -269,134 +269,6 @@ fn a_miss_by_a_nanosecond_is_not_rounded_away() {
     let rows = [row(10_000_001, 100_000_000, 25_000_000), row(15_000_000, 100_000_000, 100_000_000)];
     let set = common::set(Policy::Fifo, &rows);
     assert_eq!(admit(&set).rejections[0].sentence(&set), "a: worst response 25.000001 ms > deadline 25 ms");
-}
-
-#[test]
-fn remedies_for_the_blocked_pair() {
-    let set = named(Policy::Edf, &[A, B, C]);
-    let found = remedies(&set, &admit(&set));
-    let says: Vec<String> = found.iter().map(|remedy| remedy.sentence(&set)).collect();
-    assert_eq!(
-        says,
-        [
-            "`C` in 2 segments",
-            "no segment of `C` longer than 15.000001 ms",
-            "a deadline of 64.999999 ms for `B`"
-        ]
-    );
-    assert!(remedies(&named(Policy::Edf, &[A, B]), &admit(&named(Policy::Edf, &[A, B]))).is_empty());
-}
-
-/// A remedy is what admission accepts: exactly full utilisation with jitter has no bound, although EDF would keep up.
-#[test]
-fn a_remedy_stays_below_full_utilisation_where_there_is_jitter() {
-    let set = set(Policy::Edf, &[row(5, 10, 100).jitter(1), row(6, 10, 100)]);
-    let says: Vec<String> = remedies(&set, &admit(&set)).iter().map(|remedy| remedy.sentence(&set)).collect();
-    assert_eq!(says, ["no segment of `b` longer than 4 ns", "a period of 13 ns for `b`"]);
-}
-
-/// The same set with a remedy in place.
-fn apply(set: &TaskSet, remedy: Remedy) -> TaskSet {
-    let drafts = set.tasks().iter().enumerate().map(|(i, now)| {
-        let mut task = TaskDraft {
-            name: now.name.clone(),
-            segments: now.segments.clone(),
-            arrival: now.arrival.clone(),
-            deadline: Some(now.deadline),
-            jitter: now.jitter,
-            priority: Some(now.priority),
-        };
-        match remedy {
-            Remedy::Split { task: id, segments } if id.index() == i => {
-                let wcet = now.wcet().0;
-                let length = |k| Nanos(wcet / segments + u64::from(k < wcet % segments));
-                task.segments = (0..segments).map(length).collect();
-            }
-            Remedy::ShorterSegments { task: id, at_most } if id.index() == i => {
-                task.segments = now.segments.iter().map(|segment| *segment.min(&at_most)).collect();
-            }
-            Remedy::LaterDeadline { task: id, at_least } if id.index() == i => {
-                task.deadline = Some(at_least);
-            }
-            Remedy::LongerPeriod { task: id, at_least } if id.index() == i => {
-                task.arrival = at_least.into();
-                if Some(now.deadline) == now.arrival.period() {
-                    task.deadline = Some(at_least);
-                }
-            }
-            _ => {}
-        }
-        task
-    });
-    let policy = if let Remedy::OtherPolicy { policy } = remedy { policy } else { set.policy() };
-    TaskSet::new(policy, set.overheads(), drafts.collect()).unwrap()
-}
-
-/// One nanosecond or one segment less of it.
-fn weaken(remedy: Remedy, set: &TaskSet) -> Option<Remedy> {
-    match remedy {
-        Remedy::Split { task, segments } => {
-            let fewer = segments - 1;
-            (fewer > set.tasks()[task.index()].segments.len() as u64)
-                .then_some(Remedy::Split { task, segments: fewer })
-        }
-        Remedy::ShorterSegments { task, at_most } => {
-            Some(Remedy::ShorterSegments { task, at_most: at_most + Nanos(1) })
-        }
-        Remedy::LaterDeadline { task, at_least } => {
-            Some(Remedy::LaterDeadline { task, at_least: at_least - Nanos(1) })
-        }
-        Remedy::LongerPeriod { task, at_least } => {
-            Some(Remedy::LongerPeriod { task, at_least: at_least - Nanos(1) })
-        }
-        _ => None,
-    }
-}
-
-#[test]
-fn every_remedy_fits_and_no_weaker_one_does() {
-    let seed = 22;
-    let mut rng = Rng::new(seed);
-    let mut kinds = [0; 5];
-    for k in 0..300 {
-        let n = rng.between(2, 6);
-        let mut rows = random(&mut rng, n);
-        for row in &mut rows {
-            if rng.one_in(2) {
-                row.d = row.t;
-            }
-            if rng.one_in(3) {
-                row.segments = vec![rng.between(1, row.t * 2 / n)];
-            }
-            row.j = row.j.min(row.t);
-        }
-        let overheads = Overheads { dispatch: Nanos(rng.between(0, 1)), ..Overheads::default() };
-        for policy in POLICIES {
-            let set = set_with(policy, overheads, &rows);
-            let verdict = admit(&set);
-            for remedy in remedies(&set, &verdict) {
-                assert!(!verdict.admitted());
-                assert!(
-                    admit(&apply(&set, remedy)).admitted(),
-                    "seed {seed}, set {k}: {remedy:?} for {set:?}"
-                );
-                if let Some(weaker) = weaken(remedy, &set) {
-                    assert!(
-                        !admit(&apply(&set, weaker)).admitted(),
-                        "seed {seed}, set {k}: {weaker:?} for {set:?}"
-                    );
-                }
-                kinds[match remedy {
-                    Remedy::Split { .. } => 0,
-                    Remedy::ShorterSegments { .. } => 1,
-                    Remedy::LongerPeriod { .. } => 2,
-                    Remedy::LaterDeadline { .. } => 3,
-                    _ => 4,
-                }] += 1;
-            }
-        }
-    }
-    assert!(kinds.iter().all(|n| *n > 10), "{kinds:?}");
 }
 
 /// The analyses one by one ignore the policy of the set; admission takes the one that it names.

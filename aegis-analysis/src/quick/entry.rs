@@ -2,6 +2,7 @@
 //!
 //! Fractions are whole multiples of 2⁻⁶³, rounded outward: [`ONE`] is 1. Every time of an entry is at most [`MOST`], and
 //! so is ΣC of the entries that are tested together: with ΣC/T ≤ 1, everything that the tests compute stays below 2⁶³.
+use crate::load::Load;
 use aegis_core::{ArrivalLaw, Overheads, Task, TaskId};
 use core::cmp::Ordering;
 
@@ -54,15 +55,42 @@ impl Entry {
             longest = longest.max(last);
             c = c.checked_add(last)?;
         }
-        let (t, d) = (period.0, task.deadline.0);
         let j = task.jitter.0.checked_add(overheads.release.0)?;
+        Self { id, c, longest, last, t: period.0, d: task.deadline.0, j, rank, ..Self::EMPTY }.complete()
+    }
+
+    /// The same of a task as the general analyses see it.
+    pub(crate) fn of(load: &Load, rank: Rank) -> Option<Self> {
+        let &ArrivalLaw::Sporadic(period) = &load.arrival else { return None };
+        let &Load { id, c, longest, last, d, j, .. } = load;
+        Self { id, c, longest, last, t: period.0, d, j, rank, ..Self::EMPTY }.complete()
+    }
+
+    const EMPTY: Self = Self {
+        id: TaskId(0),
+        c: 0,
+        longest: 0,
+        last: 0,
+        t: 0,
+        inverse: 0,
+        d: 0,
+        j: 0,
+        overtaken: 0,
+        rank: (0, 0, 0),
+        low: 0,
+        high: 0,
+    };
+
+    /// With what follows from its times.
+    fn complete(self) -> Option<Self> {
+        let Self { c, t, d, j, .. } = self;
         if c.max(t).max(d).max(j) > MOST || c.min(t).min(d) == 0 {
             return None;
         }
         let inverse = u64::MAX / t;
         let (low, high) = share(c, t, inverse);
         let overtaken = if j > t { (j - 1) / t } else { 0 };
-        Some(Self { id, c, longest, last, t, inverse, d, j, overtaken, rank, low, high })
+        Some(Self { inverse, overtaken, low, high, ..self })
     }
 
     /// `⌊x / T⌋`.

@@ -201,6 +201,18 @@ impl Line {
         changed
     }
 
+    /// Whether one task of the line meets its deadlines, whatever the others do. ΣC/T is at most 1, and 1 only without
+    /// jitter.
+    pub(crate) fn test_one(&self, entry: &Entry, steps: &mut Steps) -> Result<(), Rejection> {
+        let at = self.entries.partition_point(|other| (other.rank, other.id) < (entry.rank, entry.id));
+        let end = self.entries.partition_point(|other| other.rank <= entry.rank);
+        let hp = self.entries[..end].iter().fold(Before::default(), Before::with).without(entry);
+        if self.on_the_line(at, 0, &hp) {
+            return Ok(());
+        }
+        self.jobs(at, end, &hp, steps).map(drop)
+    }
+
     /// Whether the tasks at `from` and after it meet their deadlines; of those before it, it is known. ΣC/T is at most 1,
     /// and 1 only without jitter.
     pub(crate) fn test(&mut self, from: usize, steps: &mut Steps) -> Result<Decided, Rejection> {

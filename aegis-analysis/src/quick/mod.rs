@@ -95,17 +95,27 @@ pub fn decide(set: &TaskSet) -> QuickVerdict {
 
 /// The quick tests; `None` where they do not hold or do not decide.
 pub(crate) fn sporadic(set: &TaskSet) -> Option<QuickVerdict> {
-    let entries = entries(set)?;
+    let exact = || utilisation::against_one(set);
+    of_entries(set.policy(), entries(set)?, exact, &mut Steps::new(SET_STEP_LIMIT))
+}
+
+/// As [`sporadic`], for tasks that are not in a set; `exact` compares their ΣC/T with 1.
+pub(crate) fn of_entries(
+    policy: Policy,
+    entries: Vec<Entry>,
+    exact: impl FnOnce() -> Ordering,
+    steps: &mut Steps,
+) -> Option<QuickVerdict> {
     let sums = Sums::of(&entries);
-    let share = sums.fits()?.against_one(|| utilisation::against_one(set));
+    let share = sums.fits()?.against_one(exact);
     if let Some(rejected) = over_utilised(&entries, share) {
         return Some(rejected);
     }
-    let answer = match too_late(set.policy(), &entries) {
+    let answer = match too_late(policy, &entries) {
         Some(late) => Err(late),
-        None => Line::new(set.policy(), entries, &sums).test(Changed::All, &sums),
+        None => Line::new(policy, entries, &sums).test_within(Changed::All, &sums, steps),
     };
-    let verdict = QuickVerdict::of(set.policy(), &sums, answer);
+    let verdict = QuickVerdict::of(policy, &sums, answer);
     (!matches!(verdict.witness(), Some(Rejection::Undecided { .. }))).then_some(verdict)
 }
 
@@ -222,13 +232,21 @@ impl Line {
     /// Whether all deadlines are met; where nothing changed they are known to be. ΣC/T is at most 1, and 1
     /// only without jitter.
     pub(crate) fn test(&mut self, changed: Changed, sums: &Sums) -> Result<Decided, Rejection> {
-        let mut steps = Steps::new(SET_STEP_LIMIT);
+        self.test_within(changed, sums, &mut Steps::new(SET_STEP_LIMIT))
+    }
+
+    fn test_within(
+        &mut self,
+        changed: Changed,
+        sums: &Sums,
+        steps: &mut Steps,
+    ) -> Result<Decided, Rejection> {
         match (self, changed) {
-            (Self::Edf(line), Changed::From(time)) => line.test(sums, time, &mut steps),
-            (Self::Edf(line), _) => line.test(sums, 0, &mut steps),
-            (Self::FixedPriority(line), Changed::Behind(position)) => line.test(position, &mut steps),
-            (Self::FixedPriority(line), _) => line.test(0, &mut steps),
-            (Self::Fifo(line), _) => line.test(sums, &mut steps),
+            (Self::Edf(line), Changed::From(time)) => line.test(sums, time, steps),
+            (Self::Edf(line), _) => line.test(sums, 0, steps),
+            (Self::FixedPriority(line), Changed::Behind(position)) => line.test(position, steps),
+            (Self::FixedPriority(line), _) => line.test(0, steps),
+            (Self::Fifo(line), _) => line.test(sums, steps),
         }
     }
 }
