@@ -2,8 +2,8 @@
 //! `cargo bench -p aegis-analysis --bench admission`, or with `-- incremental` only the second table.
 //!
 //! Sets have implicit deadlines, periods log-uniform from 10 ms to 1 s and shares by UUniFast; with 30 tasks no `C` is 90 %
-//! of the shortest period. Each figure is the median, and where said the p99, of single calls, the two clock reads
-//! (about 50 ns) left in.
+//! of the shortest period. Each figure is the median, and where said the p99, over sets or tasks; of a verdict and of a
+//! task added, the least of three calls counts. The two clock reads (about 50 ns) are left in.
 //! The peer computes the worst-case response times of all tasks and has no verdict of its own; [`admit`] computes the
 //! same, with their terms, and the two are compared task by task.
 use aegis_analysis::{Admission, admit, quick};
@@ -16,8 +16,14 @@ const SEED: u64 = 4;
 const UTILISATIONS: [f64; 4] = [0.5, 0.7, 0.9, 0.95];
 const POLICIES: [Policy; 3] = [Policy::Edf, Policy::FixedPriority, Policy::Fifo];
 
+/// A positive number of nanoseconds, rounded down, at least 1.
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "seconds at most, and positive")]
+fn whole(ns: f64) -> u64 {
+    (ns as u64).max(1)
+}
+
 fn period(rng: &mut Rng) -> u64 {
-    (1e7 * 100f64.powf(rng.unit())) as u64
+    whole(1e7 * 100f64.powf(rng.unit()))
 }
 
 /// `(C, T)` of `n` tasks.
@@ -29,7 +35,7 @@ fn tasks(rng: &mut Rng, n: usize, utilisation: f64) -> Vec<(u64, u64)> {
             let rest = (n - 1 - i) as f64;
             let next = if rest > 0.0 { left * rng.unit().powf(1.0 / rest) } else { 0.0 };
             let t = period(rng);
-            tasks.push(((((left - next) * t as f64) as u64).max(1), t));
+            tasks.push((whole((left - next) * t as f64), t));
             left = next;
         }
         let shortest = tasks.iter().map(|(_, t)| *t).min().unwrap_or(1);
@@ -98,6 +104,20 @@ impl Times {
         answer
     }
 
+    /// The least of three calls, each on its own `input`: what the machine does beside does not count.
+    fn least<I, T>(&mut self, input: impl Fn() -> I, one: impl Fn(I) -> T) -> T {
+        let mut least = u64::MAX;
+        let mut answer = None;
+        for _ in 0..3 {
+            let input = input();
+            let start = Instant::now();
+            answer = Some(black_box(one(input)));
+            least = least.min(u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX));
+        }
+        self.0.push(least);
+        answer.expect("three calls")
+    }
+
     fn at(&mut self, permille: usize) -> f64 {
         self.0.sort_unstable();
         self.0[(self.0.len() * permille / 1000).min(self.0.len() - 1)] as f64
@@ -112,76 +132,80 @@ fn show(ns: f64) -> String {
     }
 }
 
+/// On how many sets the full answer and the peer are measured.
+fn compared(n: usize, policy: Policy) -> usize {
+    match (n, policy) {
+        (30, Policy::Edf) => 20,
+        (30, _) => 200,
+        (100, Policy::Edf) => 2,
+        (100, _) => 40,
+        (_, Policy::Edf) => 1,
+        _ => 3,
+    }
+}
+
 fn verdicts() {
     println!(
-        "{:>5} {:>5} {:<6} | {:>18} {:>18} {:>10} {:>8} | {:>10} {:>8} {:>8}",
+        "{:>5} {:>5} {:<6} | {:>8} {:>8} {:>8} {:>8} | {:>8} {:>8} | {:>8} {:>7} {:>9}",
         "tasks",
         "U",
         "policy",
-        "verdict median",
+        "verdict",
         "p99",
         "admitted",
         "by bound",
-        "full answer",
-        "the peer",
-        "peer/ours: full, verdict"
+        "WCRTs",
+        "p99",
+        "peer",
+        "/ WCRTs",
+        "/ verdict"
     );
     for (n, sets) in [(30, 1000), (100, 300), (1000, 60)] {
         for utilisation in UTILISATIONS {
             let mut rng = Rng::new(SEED);
-            let all: Vec<Vec<(u64, u64)>> = (0..sets)
-                .map(|_| {
-                    let mut tasks = tasks(&mut rng, n, utilisation);
-                    tasks.sort_by_key(|(_, t)| *t);
-                    tasks
-                })
-                .collect();
+            let mut sorted = || {
+                let mut tasks = tasks(&mut rng, n, utilisation);
+                tasks.sort_by_key(|(_, t)| *t);
+                tasks
+            };
+            let all: Vec<Vec<(u64, u64)>> = (0..sets).map(|_| sorted()).collect();
             for policy in POLICIES {
                 let (mut verdict, mut full, mut beside) =
                     (Times::default(), Times::default(), Times::default());
                 let (mut admitted, mut by_bound) = (0, 0);
                 for (k, tasks) in all.iter().enumerate() {
                     let set = set(policy, tasks);
-                    let quick = verdict.of(|| quick::decide(&set));
+                    let quick = verdict.least(|| (), |()| quick::decide(&set));
                     admitted += usize::from(quick.admitted());
                     by_bound += usize::from(quick.decided_by().name().ends_with("bound"));
-                    // The peer's EDF takes seconds to hours for a set of 1000: one task stands for all.
-                    let one = n == 1000 && policy == Policy::Edf;
-                    let few = match (n, policy) {
-                        (30, Policy::Edf) => 20,
-                        (30, _) => 200,
-                        (100, Policy::Edf) => 2,
-                        (100, _) => 40,
-                        _ => 4,
-                    };
-                    if k < few && !one {
-                        let ours = full.of(|| admit(&set));
-                        let theirs = beside.of(|| peer(policy, tasks, 0..n));
-                        assert_eq!(ours.admitted(), quick.admitted());
-                        // Deadline-monotonic with ties by position: the order of the tasks.
-                        for (ours, theirs) in ours.tasks.iter().zip(theirs) {
-                            assert_eq!(ours.bound.as_ref().map(|bound| bound.wcrt.0), theirs);
+                    if k >= compared(n, policy) {
+                        continue;
+                    }
+                    let ours = full.of(|| admit(&set));
+                    assert_eq!(ours.admitted(), quick.admitted());
+                    // The peer's EDF takes up to an hour for a set of 1000: one task, in the middle.
+                    let which = if n == 1000 && policy == Policy::Edf { n / 2..n / 2 + 1 } else { 0..n };
+                    let theirs = beside.of(|| peer(policy, tasks, which.clone()));
+                    // Deadline-monotonic, ties by position: the order of the tasks.
+                    for (ours, theirs) in ours.tasks[which].iter().zip(theirs) {
+                        if let Some(bound) = &ours.bound {
+                            assert_eq!(Some(bound.wcrt.0), theirs);
                         }
                     }
                 }
                 println!(
-                    "{n:>5} {utilisation:>5} {:<6} | {:>18} {:>18} {:>9}% {:>7}% | {:>10} {:>10}",
+                    "{n:>5} {utilisation:>5} {:<6} | {:>8} {:>8} {:>7}% {:>7}% | {:>8} {:>8} | {:>8} {:>7.1} {:>9.0}{}",
                     policy.name(),
                     show(verdict.at(500)),
                     show(verdict.at(990)),
                     100 * admitted / sets,
                     100 * by_bound / sets,
-                    if full.0.is_empty() { String::new() } else { show(full.at(500)) },
-                    if beside.0.is_empty() {
-                        String::new()
-                    } else {
-                        format!(
-                            "{} = {:.0} x, {:.0} x",
-                            show(beside.at(500)),
-                            beside.at(500) / full.at(500),
-                            beside.at(500) / verdict.at(500)
-                        )
-                    },
+                    show(full.at(500)),
+                    show(full.at(990)),
+                    show(beside.at(500)),
+                    beside.at(500) / full.at(500),
+                    beside.at(500) / verdict.at(500),
+                    if n == 1000 && policy == Policy::Edf { " (peer: 1 task of 1000)" } else { "" },
                 );
             }
         }
@@ -205,7 +229,7 @@ fn incremental() {
         "{:>5} {:>5} {:<6} | {:>10} {:>10} | {:>10} {:>10} | {:>12}",
         "tasks", "U", "policy", "add median", "p99", "refusal", "p99", "from scratch"
     );
-    for (n, adds) in [(30, 20_000), (1000, 3_000)] {
+    for (n, adds) in [(30, 10_000), (1000, 2_000)] {
         for utilisation in UTILISATIONS {
             for policy in POLICIES {
                 let mut rng = Rng::new(SEED);
@@ -216,7 +240,7 @@ fn incremental() {
                 let candidate = |rng: &mut Rng, k: usize| {
                     let t = period(rng);
                     let share = 2.0 * rng.unit() * utilisation / n as f64;
-                    let mut task = task(format!("t{k}"), (((share * t as f64) as u64).max(1), t));
+                    let mut task = task(format!("t{k}"), (whole(share * t as f64), t));
                     // First come, first served makes all wait for all: the shortest period would decide alone.
                     if policy == Policy::Fifo {
                         task.deadline = Nanos::from_secs(1);
@@ -234,18 +258,28 @@ fn incremental() {
                 for _ in 0..adds {
                     if admission.len() >= size {
                         let ids: Vec<_> = admission.tasks().map(|(id, _)| id).collect();
-                        admission.remove(ids[(rng.bits() % ids.len() as u64) as usize]);
+                        let chosen = rng.between(0, ids.len() as u64 - 1);
+                        admission.remove(ids[usize::try_from(chosen).expect("a position")]);
                     }
                     let task = candidate(&mut rng, k);
                     k += 1;
-                    let start = Instant::now();
-                    let answer = black_box(admission.try_add(task));
-                    let times = if answer.is_ok() { &mut accepted } else { &mut refused };
-                    times.0.push(u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX));
+                    let fresh = || {
+                        let mut copy = admission.clone();
+                        copy.reserve(1);
+                        (copy, task.clone())
+                    };
+                    let add = |(mut copy, task): (Admission, Task)| {
+                        let added = copy.try_add(task).is_ok();
+                        (added, copy)
+                    };
+                    let mut time = Times::default();
+                    let (added, after) = time.least(fresh, add);
+                    admission = after;
+                    (if added { &mut accepted } else { &mut refused }).0.append(&mut time.0);
                     if scratch.0.len() < 100
                         && let Some(set) = admission.set()
                     {
-                        scratch.of(|| quick::decide(&set));
+                        scratch.least(|| (), |()| quick::decide(&set));
                     }
                 }
                 let shown = |times: &mut Times, permille| {

@@ -11,7 +11,7 @@ use aegis_core::{
     ArrivalCurve, ArrivalLaw, Nanos, Overheads, Policy, Priority, Rejection, Rng, Stall, TaskDraft, TaskSet,
     Verdict,
 };
-use common::{Row, row, set_with};
+use common::{row, set_with};
 use serde_json::Value;
 
 const POLICIES: [Policy; 3] = [Policy::FixedPriority, Policy::Edf, Policy::Fifo];

@@ -35,8 +35,8 @@ fn admitted(set: &TaskSet, mask: u32) -> bool {
 fn adds_up(set: &TaskSet, conflict: &Conflict) {
     match &conflict.why {
         Clash::Overload { utilisation_ppm } => assert!(*utilisation_ppm > 1_000_000),
-        Clash::Demand { window, demand, blocking } => {
-            let work: Nanos = demand.iter().chain(blocking).map(|(_, work)| *work).sum();
+        Clash::Demand { window, demand, blocking, stalled } => {
+            let work: Nanos = demand.iter().chain(blocking).map(|(_, work)| *work).sum::<Nanos>() + *stalled;
             assert!(work > *window, "{conflict:?}");
             assert!(demand.iter().chain(blocking).all(|(task, _)| conflict.tasks.contains(task)));
         }

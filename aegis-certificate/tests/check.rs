@@ -49,9 +49,10 @@ fn claims_that_are_not_true_are_named() {
     let fp = |now: &str, then: &str| text("np-fp", &FP.replacen(now, then, 1));
     refused(&fp(r#""busy_ns": 8"#, r#""busy_ns": 7"#), "task `a`, busy period: 8 is not within the stated 7");
     refused(
-        &fp("[0, 6]", "[0, 5]"),
+        &fp("[0, 6,", "[0, 5,"),
         "task `a`, start of jobs released in [0, 8): 6 is not within the stated 5",
     );
+    refused(&fp("6, 8]", "6, 7]"), "task `a`, end of jobs released in [0, 8): 8 is not within the stated 7");
     refused(&fp("[0, 6,", "[1, 6,"), "task `a`, starts: the first range begins too late");
     refused(&fp("[[0, 6, 8]]", "[]"), "task `a`, starts: the first range begins too late");
     refused(&fp("[0, 6, 8]", "[0, 6, 8], [8, 8, 8]"), "the last begins beyond the end");
@@ -196,17 +197,20 @@ fn stalls() {
         let levels = format!(r#"{{"fixed_priority": [{a}, {b}]}}"#);
         with(text("np-fp", &levels), 3, 100)
     };
-    let b = r#"{"busy_ns": 14, "response_ns": 14, "starts": [[0, 5, 14]]}"#;
-    let a = r#"{"busy_ns": 11, "response_ns": 11, "starts": [[0, 9, 11]]}"#;
+    let b = r#"{"busy_ns": 14, "response_ns": 12, "starts": [[0, 5, 12]]}"#;
+    let a = r#"{"busy_ns": 13, "response_ns": 11, "starts": [[0, 9, 11], [10, 11, 13]]}"#;
     assert_eq!(check(&fp(a, b)).unwrap().proved, Proved::Admitted);
-    refused(&fp(&a.replace("busy_ns\": 11", "busy_ns\": 10"), b), "task `a`, busy period: 11 is not within");
     refused(
-        &fp(&a.replace("[0, 9", "[0, 8"), b),
-        "start of jobs released in [0, 11): 9 is not within the stated 8",
+        &fp(&a.replace("13, \"resp", "12, \"resp"), b),
+        "task `a`, busy period: 13 is not within the stated 12",
     );
     refused(
-        &fp(a, &b.replace("5, 14]", "5, 13]")),
-        "end of jobs released in [0, 14): 14 is not within the stated 13",
+        &fp(&a.replace("[0, 9", "[0, 8"), b),
+        "start of jobs released in [0, 10): 9 is not within the stated 8",
+    );
+    refused(
+        &fp(a, &b.replace("5, 12]", "5, 11]")),
+        "end of jobs released in [0, 14): 12 is not within the stated 11",
     );
 
     let edf = |ends: &str| {
