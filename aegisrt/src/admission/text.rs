@@ -44,7 +44,12 @@ fn system_headline(admission: &Admission) -> String {
     let (tasks, chains) = (admission.system.tasks().len(), admission.system.chains().len());
     let late =
         admission.verdict.tasks.iter().filter(|task| task.wcrt.is_none_or(|r| r > task.deadline)).count();
-    format!("{word}: {} of {tasks} tasks meet their deadlines; {chains} chains", tasks - late)
+    let end = match chains {
+        0 => String::new(),
+        1 => ", with 1 chain".to_owned(),
+        n => format!(", with {n} chains"),
+    };
+    format!("{word}: {} of {tasks} tasks meet their deadlines{end}", tasks - late)
 }
 
 /// `PARTITION left (np-edf, every WCET × 1.150 for what runs beside it)`
