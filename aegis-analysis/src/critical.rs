@@ -132,12 +132,6 @@ pub enum NoPattern {
         /// Why it has none.
         why: NoBound,
     },
-    /// The jobs that the bound counts cannot all arrive like that: its arrival curve promises less than it says.
-    #[error("task {} has a bound that counts jobs which cannot arrive together", task.0)]
-    OutsideModel {
-        /// The task.
-        task: TaskId,
-    },
     /// The busy period has too many jobs to list.
     #[error("the busy period of task {} has more than {MOST_JOBS} jobs before the analysed one ends", task.0)]
     TooManyJobs {
@@ -171,20 +165,22 @@ pub fn of_bound(set: &TaskSet, task: TaskId, bound: &Bound, ties: Ties) -> Resul
         return Err(NoPattern::UnknownTask { task });
     }
     // Where the scheduler's ties fall out against the analysis, a release as late as may be or an arrival one tick
-    // later is next best; where the blocking job cannot also overtake those that wait, none.
+    // later is next best; where not all jobs can come at once, those that can, with the blocking one or without.
     let scene = Scene::new(set, task, bound);
     let mut best: Option<Pattern> = None;
     for (later, late) in [(0, false), (0, true), (1, false), (1, true)] {
-        let blocked = scene.draw(scene.blocker, later, late, ties)?;
-        let drawn = if blocked.is_none() { scene.draw(None, later, late, ties)? } else { blocked };
-        if drawn.as_ref().map(|drawn| drawn.response) > best.as_ref().map(|best| best.response) {
-            best = drawn;
+        let (drawn, whole) = scene.draw(scene.blocker, later, late, ties)?;
+        let unblocked = if whole { None } else { scene.draw(None, later, late, ties)?.0 };
+        for drawn in [drawn, unblocked].into_iter().flatten() {
+            if best.as_ref().is_none_or(|best| drawn.response > best.response) {
+                best = Some(drawn);
+            }
         }
         if best.as_ref().is_some_and(|best| best.gap() == Nanos::ZERO) {
             break;
         }
     }
-    best.ok_or(NoPattern::OutsideModel { task })
+    best.ok_or(NoPattern::TooManyJobs { task })
 }
 
 /// A job with the busy period's start as time 0.
@@ -232,15 +228,15 @@ impl<'a> Scene<'a> {
         Self { set, i, bound, arrival, start: end - i128::from(last), until, blocker }
     }
 
-    /// The jobs, with the analysed one `later` than the bound has it and released as `late` as it may be or at once;
-    /// `Ok(None)` where that is not inside the model.
+    /// The jobs, with the analysed one `later` than the bound has it and released as `late` as it may be or at once; and
+    /// whether the law of each task allows all of them.
     fn draw(
         &self,
         blocker: Option<usize>,
         later: i128,
         late: bool,
         ties: Ties,
-    ) -> Result<Option<Pattern>, NoPattern> {
+    ) -> Result<(Option<Pattern>, bool), NoPattern> {
         let (set, i) = (self.set, self.i);
         let tasks = set.tasks();
         let (policy, me) = (set.policy(), &tasks[i]);
@@ -311,10 +307,9 @@ impl<'a> Scene<'a> {
         if ties == Ties::InOrderOfRelease {
             jobs.sort_by_key(|job| job.release);
         }
-        if !legal(set, &jobs) {
-            return Ok(None);
-        }
-        Ok(self.pattern(jobs))
+        let whole = legal(set, &jobs);
+        let jobs = if whole { jobs } else { allowed(set, &jobs) };
+        Ok((self.pattern(&jobs), whole))
     }
 
     /// As many stalls as may be, from the start of the busy period on, or from one tick before if a segment blocks.
@@ -336,11 +331,11 @@ impl<'a> Scene<'a> {
         stalls
     }
 
-    fn pattern(&self, jobs: Vec<Drawn>) -> Option<Pattern> {
+    fn pattern(&self, jobs: &[Drawn]) -> Option<Pattern> {
         let stalls = self.stalls(jobs.iter().any(|job| job.role == Role::Blocks));
         let place = |role| jobs.iter().position(|job| job.role == role);
         let (job, blocker) = (place(Role::Analysed)?, place(Role::Blocks));
-        let response = u64::try_from(end_of(self.set, &jobs, &stalls, job)? - jobs[job].arrival).ok()?;
+        let response = u64::try_from(end_of(self.set, jobs, &stalls, job)? - jobs[job].arrival).ok()?;
         let from = jobs.iter().map(|job| job.arrival).chain(stalls.iter().map(|stall| stall.at)).min()?;
         let time = |at: i128| u64::try_from(at - from).ok().map(Nanos);
         let told = |job: &Drawn| {
@@ -409,6 +404,28 @@ fn legal(set: &TaskSet, jobs: &[Drawn]) -> bool {
             arrivals.iter().zip(arrivals.iter().skip(n)).all(|(a, b)| b - a >= apart)
         })
     })
+}
+
+/// The jobs that the laws allow beside the analysed one and the one that blocks: those near the analysed one first.
+fn allowed(set: &TaskSet, jobs: &[Drawn]) -> Vec<Drawn> {
+    let analysed = jobs.iter().find(|job| job.role == Role::Analysed).map_or(0, |job| job.arrival);
+    let mut order: Vec<usize> = (0..jobs.len()).collect();
+    order.sort_by_key(|&k| {
+        let rank = [Role::Analysed, Role::Blocks, Role::Served].iter().position(|role| *role == jobs[k].role);
+        (rank, (jobs[k].arrival - analysed).abs())
+    });
+    let mut kept: Vec<(usize, Drawn)> = Vec::new();
+    for k in order {
+        kept.push((k, jobs[k].clone()));
+        let task = jobs[k].task;
+        let of_task: Vec<Drawn> =
+            kept.iter().filter(|(_, job)| job.task == task).map(|(_, job)| job.clone()).collect();
+        if !legal(set, &of_task) {
+            kept.pop();
+        }
+    }
+    kept.sort_by_key(|(k, _)| *k);
+    kept.into_iter().map(|(_, job)| job).collect()
 }
 
 /// A stall with the busy period's start as time 0.

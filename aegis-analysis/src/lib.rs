@@ -41,6 +41,7 @@ pub mod incremental;
 pub mod jobs;
 mod load;
 pub mod mode_change;
+pub mod offsets;
 pub mod partition;
 pub mod preemptive;
 pub mod quick;

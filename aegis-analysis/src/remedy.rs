@@ -1,16 +1,18 @@
 //! What would fit: for a rejected set, changes each of which alone makes it admitted, found by the exact test.
 //!
-//! Asked are, in this order: other policies, other priorities, segments, and the edge of one time of one task or of all
-//! WCETs together. Each answer comes from the file that finds it: [`assignment`](super::assignment),
-//! [`split`](super::split), [`sensitivity`](super::sensitivity).
+//! Asked are, in this order: other policies, other priorities, segments, the edge of one time of one task or of all WCETs
+//! together, and offsets of strictly periodic arrivals. Each answer comes from the file that finds it:
+//! [`assignment`](super::assignment), [`split`](super::split), [`sensitivity`](super::sensitivity),
+//! [`offsets`](super::offsets).
 use super::assignment;
 use super::busy_period::Steps;
 use super::fits::fits;
 use super::load::loads;
+use super::offsets::proven_offsets;
 use super::sensitivity::{Change, Edge, edge, name};
 use super::split::{Cuts, Split, fewest, fewest_with_priorities};
 use super::stalls::Stalls;
-use aegis_core::{Policy, Priority, Rejection, TaskId, TaskSet, Verdict};
+use aegis_core::{Nanos, Policy, Priority, Rejection, TaskId, TaskSet, Verdict};
 
 /// Most tasks that are considered for a change, of either kind.
 const MOST_SUSPECTS: usize = 4;
@@ -42,6 +44,11 @@ pub enum Remedy {
     Split(Split),
     /// Move one time as far as this.
     Edge(Edge),
+    /// Let all tasks arrive strictly periodically, with these first arrivals: shown to fit over every schedule.
+    Offsets {
+        /// One a task, in the order of the set.
+        offsets: Vec<Nanos>,
+    },
 }
 
 impl Remedy {
@@ -70,10 +77,18 @@ impl Remedy {
                 says.join(" and ")
             }
             Self::Edge(edge) => edge.sentence(set),
+            Self::Offsets { offsets } => {
+                let first = |(i, at): (usize, &Nanos)| format!("of {} at {at}", name(set, TaskId::from(i)));
+                let first: Vec<String> = offsets.iter().enumerate().map(first).collect();
+                format!(
+                    "strictly periodic arrivals, the first {} (shown over every schedule)",
+                    first.join(", ")
+                )
+            }
         }
     }
 
-    /// `set` with the change made.
+    /// `set` with the change made; offsets are not part of a task set and leave it as it is.
     #[must_use]
     pub fn apply(&self, set: &TaskSet) -> TaskSet {
         match self {
@@ -82,6 +97,7 @@ impl Remedy {
                 assignment::with_priorities(&set.with_policy(Policy::FixedPriority), priorities)
             }
             Self::Split(split) => split.apply(set),
+            Self::Offsets { .. } => set.clone(),
             Self::Edge(edge) => {
                 super::sensitivity::apply(set, edge.change, edge.fits).unwrap_or_else(|_| set.clone())
             }
@@ -102,7 +118,7 @@ fn order(set: &TaskSet, priorities: &[Priority]) -> String {
 /// these kinds is found within the limits of steps.
 ///
 /// Times are considered of the tasks that block others past their deadlines (without any, of the task with the largest
-/// share of time) and of the tasks that miss. Not considered are offsets: they are not part of a task set.
+/// share of time) and of the tasks that miss.
 #[must_use]
 pub fn remedies(set: &TaskSet, verdict: &Verdict) -> Vec<Remedy> {
     if verdict.admitted() {
@@ -153,6 +169,7 @@ pub fn remedies(set: &TaskSet, verdict: &Verdict) -> Vec<Remedy> {
     for change in edges.flatten().chain([Change::AllWcets]) {
         found.extend(edge(set, change).ok().filter(|edge| within_reach(set, *edge)).map(Remedy::Edge));
     }
+    found.extend(proven_offsets(set).map(|offsets| Remedy::Offsets { offsets }));
     found
 }
 

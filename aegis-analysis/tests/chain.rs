@@ -353,3 +353,24 @@ fn what_cannot_be_told() {
     let problem = time_triggered(&curved, &curved.chains()[0], &wcrts);
     assert_eq!(problem, Err(ChainProblem::NoPeriod { task: "task 1".to_string() }));
 }
+
+/// Only what is certain of the order of service shortens a hop; every other pair costs a response.
+#[test]
+fn an_order_is_taken_for_granted_only_where_it_is_certain() {
+    let row = |d, j, on| Row { bcet: 1, c: 2, t: 10, d, j, on };
+    let reaction = |policy, rows: &[Row]| {
+        let system = system(&[policy; 2], rows, &[(Trigger::Time, &[(0, 1)])]);
+        let wcrts = vec![Some(Nanos(4)); 2];
+        time_triggered(&system, &system.chains()[0], &wcrts).unwrap().reaction.0
+    };
+    // 9 to the first arrival, 9 to the next, 4 to its end; a tick more where equal arrivals may go either way.
+    assert_eq!(reaction(Policy::Edf, &[row(8, 0, 0), row(9, 0, 0)]), 22);
+    assert_eq!(reaction(Policy::FixedPriority, &[row(9, 0, 0), row(9, 0, 0)]), 22);
+    assert_eq!(reaction(Policy::Fifo, &[row(9, 0, 0), row(9, 0, 0)]), 23);
+    // Equal deadlines, another partition, jitter: the response of the first on top.
+    assert_eq!(reaction(Policy::Edf, &[row(9, 0, 0), row(9, 0, 0)]), 26);
+    for policy in POLICIES {
+        assert_eq!(reaction(policy, &[row(8, 0, 0), row(9, 0, 1)]), 26, "{policy}");
+        assert_eq!(reaction(policy, &[row(8, 1, 0), row(9, 0, 0)]), 26, "{policy}");
+    }
+}

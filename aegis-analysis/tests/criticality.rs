@@ -196,7 +196,7 @@ fn no_response_exceeds_its_mode_s_bound() {
                 Row { segments, t: rng.between(c + 1, 11), j, critical }
             })
             .collect();
-        let stall = if rng.one_in(4) { Stall { length: Nanos(2), gap: Nanos(8) } } else { Stall::default() };
+        let stall = if rng.one_in(2) { Stall { length: Nanos(2), gap: Nanos(8) } } else { Stall::default() };
         let system = system(&rows, stall);
         if !applies(&system, PartitionId(0)) {
             continue;

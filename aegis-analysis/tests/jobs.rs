@@ -202,7 +202,8 @@ fn long_waits_among_many_jobs() {
         }));
         let found = explored(&set(&jobs, &[], Ties::ById));
         assert_eq!(found[0], (wait + 1, wait + 1), "{n} jobs");
-        assert!((0..n).all(|i| found[1 + i as usize].0 == if i < wait { i } else { i + 10 } + 1));
+        let first = |i| if i < wait { i } else { i + 10 };
+        assert!((0..n).zip(&found[1..]).all(|(i, end)| end.0 == first(i) + 1), "{n} jobs");
     }
 }
 
@@ -314,7 +315,7 @@ fn hulls_cover_every_schedule() {
         let exact = found(&all);
         let meets = exact.iter().zip(&jobs).all(|(end, job)| end.1 <= job.deadline.0);
         for fewer in 1..10 {
-            let limits = Limits { states: all.states - fewer, ..Limits::default() };
+            let limits = Limits { states: all.states.saturating_sub(fewer), ..Limits::default() };
             let answer = admit(&set, &limits);
             hulls += u64::from(answer.method == Method::Hull);
             for (bound, end) in answer.completions.iter().zip(&exact) {

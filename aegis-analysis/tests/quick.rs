@@ -5,7 +5,7 @@
 mod common;
 
 use aegis_analysis::{NoBound, edf, fifo, fixed_priority, quick, utilisation};
-use aegis_core::{Bound, Nanos, Overheads, Policy, Rejection, Rng, TaskDraft, TaskSet};
+use aegis_core::{Bound, Nanos, Overheads, Policy, Rejection, Rng, TaskDraft, TaskId, TaskSet};
 use common::{Row, set_with};
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
@@ -280,4 +280,15 @@ fn a_thousand_tasks_just_below_full_utilisation() {
             check_witness(&set, witness);
         }
     }
+}
+
+/// The busy period of the last task is 4 long and its second job is released at 3, so that it counts, and is late; one
+/// set in some hundred thousand random ones shows it.
+#[test]
+fn a_job_released_one_tick_before_the_busy_period_ends() {
+    let row = |c, t, d, priority| Row { priority: Some(priority), ..common::row(c, t, d) };
+    let set = common::set(Policy::FixedPriority, &[row(2, 5, 15, 0), row(1, 4, 3, 1), row(1, 3, 4, 2)]);
+    assert_eq!(exact(&set), Some(false));
+    let witness = quick::decide(&set).witness().unwrap();
+    assert!(matches!(witness, Rejection::Late { task: TaskId(2), .. }), "{witness:?}");
 }

@@ -282,3 +282,15 @@ fn stalls_are_in_both_bounds() {
         check(policy, seed, 15, Shape { stall: Some((2, 9)), longest_period: 9, ..TWO });
     }
 }
+
+/// The resumed segment is blocked again, by the second segment of the less urgent task: 2 + 1 + 2 + 1 + 1. One blocking
+/// a job is not enough.
+#[test]
+fn every_resumption_may_be_blocked() {
+    let rows = [row(&[1, 1], &[(2, 2)], 20, 20), row(&[3, 3], &[(0, 0)], 40, 40)];
+    for policy in [Policy::FixedPriority, Policy::Edf] {
+        let longest = longest(&rows, policy, None, 200_000).unwrap();
+        assert_eq!(longest[0], 7, "{policy}");
+        assert!(wcrts(policy, &rows)[0] >= Some(7), "{policy}");
+    }
+}

@@ -5,7 +5,7 @@
 //! cannot repeat itself here; it is short, so that a person can read it whole. The format, with an example that can be
 //! checked by hand, is described in `docs/CERTIFICATES.md`.
 //!
-//! What is proved, and by which file: [`admitted`] that every job meets its deadline, [`rejected`] that one does not. Both rest
+//! What is proved, and by which file: `admitted.rs` that every job meets its deadline, `rejected.rs` that one does not. Both rest
 //! on the model: times are whole nanoseconds; arrivals of a task keep its law, in any phase to other tasks; a job that
 //! arrives at `a` is released in `[a, a + J]`; one resource, never idle while a job is ready, chooses at the end of each
 //! segment; ties may go either way; a segment takes at most its WCET with its overheads; while a stall lasts nothing starts

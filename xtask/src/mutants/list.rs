@@ -554,21 +554,9 @@ pub const MUTANTS: &[Mutant] = &[
     ),
     mutant(
         "aegis-analysis/src/quick/fixed_priority.rs",
-        "a start at the latest moment is late",
-        "if by_x > x {\n                x = over",
-        "if by_x >= x {\n                x = over",
-    ),
-    mutant(
-        "aegis-analysis/src/quick/fixed_priority.rs",
         "only the first job of the busy period is looked at",
         "if work <= next {\n                return Ok(first",
         "if work <= next || release == 0 {\n                return Ok(first",
-    ),
-    mutant(
-        "aegis-analysis/src/quick/fixed_priority.rs",
-        "the busy period leaves the blocking out",
-        "let work = self.waits[i] + released.sum::<u64>();",
-        "let work = released.sum::<u64>();",
     ),
     mutant(
         "aegis-analysis/src/quick/fifo.rs",
