@@ -5,7 +5,7 @@ use aegis_analysis::conflict::Conflict;
 use aegis_analysis::sensitivity::{Beyond, Edge, Margins, NoEdge};
 use aegis_analysis::suspension::{PartBound, Rule};
 use aegis_analysis::{ChainBound, ChainVerdict, SystemTaskVerdict, TaskBound, utilisation};
-use aegis_core::{Bound, Nanos, PartitionId, SystemTask, TaskId, TaskSet, Term, Trigger};
+use aegis_core::{Bound, Nanos, PartitionId, Policy, SystemTask, TaskId, TaskSet, Term, Trigger};
 use serde_json::{Value, json};
 
 /// The whole answer. Where a task has terms, they add up to its `wcrt_ns`.
@@ -20,7 +20,7 @@ pub(crate) fn value(admission: &Admission) -> Value {
     let statement = admission.statement.as_ref();
     json!({
         "schema_version": 1,
-        "policy": policy.map(|policy| policy.name()),
+        "policy": policy.map(Policy::name),
         "admitted": admission.verdict.admitted(),
         "tasks": tasks(admission),
         "reasons": reasons(admission),
