@@ -60,7 +60,7 @@ pub fn curve(set: &TaskSet, until: Nanos) -> Vec<Step> {
         let distance = set.tasks()[j].arrival.distance(n);
         loads[j].first_deadline().saturating_add(i128::from(distance))
     };
-    let mut next: BinaryHeap<_> = (0..loads.len()).map(|j| Reverse((deadline(j, 0), Some((j, 1))))).collect();
+    let mut next: BinaryHeap<_> = (0..loads.len()).map(|j| Reverse((deadline(j, 0), Some((j, 0))))).collect();
     next.extend(loads.iter().map(|load| Reverse((load.blocks_before(), None))));
     let mut step = |at: Nanos| {
         let t = i128::from(at.0);
@@ -87,9 +87,9 @@ pub fn curve(set: &TaskSet, until: Nanos) -> Vec<Step> {
         }
         if let Some((j, n)) = again {
             // Jobs that can arrive at one instant share their deadline.
-            let due = deadline(j, n - 1);
-            let more = (n..).find(|&n| deadline(j, n) > due).unwrap_or(u64::MAX);
-            next.push(Reverse((deadline(j, more), Some((j, more + 1)))));
+            let arrival = &set.tasks()[j].arrival;
+            let more = arrival.arrivals_within(arrival.distance(n).saturating_add(1));
+            next.push(Reverse((deadline(j, more), Some((j, more)))));
         }
         let reached = step(at);
         match steps.last_mut() {

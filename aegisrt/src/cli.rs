@@ -182,6 +182,9 @@ pub(crate) struct TasksArgs {
 pub(crate) struct AdmitArgs {
     #[command(flatten)]
     pub tasks: TasksArgs,
+    /// Seeks how far each WCET, period, deadline and jitter may move before the answer changes
+    #[arg(long)]
+    pub margins: bool,
     /// Which partition the pictures and the certificate are of [default: the first]
     #[arg(long, value_name = "NAME")]
     pub partition: Option<String>,

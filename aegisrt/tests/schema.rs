@@ -191,12 +191,15 @@ fn answers_have_the_documented_shape() {
     let schema = Schema::open("verdict.schema.json");
     let overload = json!({ "policy": "np-edf", "tasks": [
         { "name": "a", "c_ns": 60, "t_ns": 100 }, { "name": "b", "c_ns": 50, "t_ns": 100 } ] });
-    let everything = with(&everything(), "/tasks/1/host", Value::Null);
-    let everything = with(&everything, "/chains/0/deadline_ns", Value::Null);
-    for value in [overload, everything] {
+    let modes = json!({ "policy": "np-fp", "tasks": [
+        { "name": "hi", "segments": [{ "wcet_ns": 5, "wcet_hi_ns": 9 }], "t_ns": 100 },
+        { "name": "lo", "c_ns": 8, "t_ns": 90, "criticality": "low" } ] });
+    let events = with(&everything(), "/chains/1/trigger", json!("event"));
+    for value in [overload, everything(), modes, events] {
         let folder = Folder::with("tasks.json", value.to_string());
         for policy in ["np-edf", "np-fp", "fifo"] {
-            let answer = folder.aegis(&format!("--format json admit --tasks tasks.json --policy {policy}"));
+            let answer =
+                folder.aegis(&format!("--format json admit --tasks tasks.json --margins --policy {policy}"));
             assert_eq!(schema.errors(&answer.json()), Vec::<String>::new());
         }
     }

@@ -15,10 +15,10 @@ pub(crate) fn run(args: &AdmitArgs, output: &Output) -> Result<u8, Error> {
         return admit_jobs::run(jobs, &args.jobs, output);
     }
     let Asked { system, statement, .. } = asked(&args.tasks, output)?;
-    let admission = Admission::of(system, statement)?;
+    let admission = Admission::of(system, statement, args.margins)?;
     write_what_is_asked(args, &admission, output)?;
     output.answer(|| admission::whole(&admission), || admission::value(&admission));
-    Ok(if admission.admitted() { 0 } else { NOT_ADMITTED })
+    Ok(if admission.verdict.admitted() { 0 } else { NOT_ADMITTED })
 }
 
 /// Writes the pictures and the proof that the arguments ask for.
@@ -34,14 +34,22 @@ fn write_what_is_asked(args: &AdmitArgs, admission: &Admission, output: &Output)
         ))
     })?;
     let name = &admission.system.partitions()[answer.partition.index()].name;
+    let plain = || {
+        answer.plain.as_ref().map(|plain| &plain.verdict).ok_or_else(|| {
+            Error::Argument(format!(
+                "partition `{name}` has host parts, two criticalities or tasks that others start: there is no picture or \
+                 certificate of that; leave the option out, or choose another --partition"
+            ))
+        })
+    };
     if let Some(path) = &args.svg_demand {
-        write(path, &svg::demand::picture(&answer.set, &answer.verdict, name))?;
+        write(path, &svg::demand::picture(&answer.set, plain()?, name))?;
     }
     if let Some(path) = &args.svg_schedule {
-        write(path, &worst_schedule::picture(&answer.set, &answer.verdict, name)?)?;
+        write(path, &worst_schedule::picture(&answer.set, plain()?, name)?)?;
     }
     if let Some(path) = &args.certificate {
-        write_certificate(path, &answer.set, &answer.verdict, output)?;
+        write_certificate(path, &answer.set, plain()?, output)?;
     }
     Ok(())
 }

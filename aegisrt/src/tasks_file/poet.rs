@@ -12,7 +12,7 @@ use aegis_core::{
 use std::ops::Range;
 
 /// A task whose priority is POET's.
-struct Task {
+struct Stated {
     place: Range<usize>,
     task: SystemTask,
     priority: Option<i64>,
@@ -26,7 +26,7 @@ pub(super) fn parse(text: &str, policy: Option<Policy>) -> Result<System, Mispla
     non_preemptive(required(&file, preemption, "preemption model")?)?;
     let tasks = list(required(&file, tasks, "task set")?)?;
     let policy = policy.unwrap_or(stated_policy);
-    let tasks = tasks.iter().map(|node| task(node)).collect::<Result<Vec<_>, _>>()?;
+    let tasks = tasks.iter().map(task).collect::<Result<Vec<_>, _>>()?;
     if let (Policy::FixedPriority, Some(without)) =
         (stated_policy, tasks.iter().find(|task| task.priority.is_none()))
     {
@@ -36,7 +36,7 @@ pub(super) fn parse(text: &str, policy: Option<Policy>) -> Result<System, Mispla
     system(policy, &tasks)
 }
 
-fn system(policy: Policy, tasks: &[Task]) -> Result<System, Misplaced> {
+fn system(policy: Policy, tasks: &[Stated]) -> Result<System, Misplaced> {
     // The largest priority there becomes 0 here, the next 1; only if all state one, as POET's EDF files need not.
     let mut levels: Vec<i64> = tasks.iter().filter_map(|task| task.priority).collect();
     let all = levels.len() == tasks.len();
@@ -91,7 +91,7 @@ fn non_preemptive(node: &Node) -> Result<(), Misplaced> {
     Err((node.place.clone(), message))
 }
 
-fn task(node: &Node) -> Result<Task, Misplaced> {
+fn task(node: &Node) -> Result<Stated, Misplaced> {
     let keys = [
         "id",
         "worst-case execution time",
@@ -125,7 +125,7 @@ fn task(node: &Node) -> Result<Task, Misplaced> {
         deadline: Some(deadline),
         ..SystemTask::default()
     };
-    Ok(Task { place: node.place.clone(), task, priority })
+    Ok(Stated { place: node.place.clone(), task, priority })
 }
 
 /// `[horizon, [[window, jobs], …]]`.

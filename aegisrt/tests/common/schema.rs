@@ -48,19 +48,19 @@ impl Schema {
                 "const" if value != rule => errors.push(says(format!("is not {rule}"))),
                 "enum" if !all(rule).contains(value) => errors.push(says(format!("is none of {rule}"))),
                 "minimum" if number(value).is_some() && number(value) < number(rule) => {
-                    errors.push(says(format!("below {rule}")))
+                    errors.push(says(format!("below {rule}")));
                 }
                 "maximum" if number(value).is_some() && number(value) > number(rule) => {
-                    errors.push(says(format!("above {rule}")))
+                    errors.push(says(format!("above {rule}")));
                 }
                 "minLength" if value.as_str().is_some_and(|v| v.chars().count() < count(rule)) => {
-                    errors.push(says("short".into()))
+                    errors.push(says("short".into()));
                 }
                 "minItems" if value.as_array().is_some_and(|v| v.len() < count(rule)) => {
-                    errors.push(says("few".into()))
+                    errors.push(says("few".into()));
                 }
                 "maxItems" if value.as_array().is_some_and(|v| v.len() > count(rule)) => {
-                    errors.push(says("many".into()))
+                    errors.push(says("many".into()));
                 }
                 "const" | "enum" | "minimum" | "maximum" | "minLength" | "minItems" | "maxItems" => {}
                 "required" => {
