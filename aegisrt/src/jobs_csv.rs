@@ -32,12 +32,10 @@ pub(crate) fn open(jobs: &Path, edges: Option<&Path>) -> Result<JobSet, SourceEr
         let message = error.to_string();
         let line = |lines: &[Range<usize>], i: usize| lines.get(i).cloned().unwrap_or(0..0);
         match error {
-            JobSetError::Order { index, .. } | JobSetError::Twice { index, .. } => {
-                in_jobs(Mistake { at: line(&lines, index), message })
-            }
-            JobSetError::TooLong { index, .. } | JobSetError::Cycle { index, .. } => {
-                in_jobs(Mistake { at: line(&lines, index), message })
-            }
+            JobSetError::Order { index, .. }
+            | JobSetError::Twice { index, .. }
+            | JobSetError::TooLong { index, .. }
+            | JobSetError::Cycle { index, .. } => in_jobs(Mistake { at: line(&lines, index), message }),
             JobSetError::EdgeOrder { edge, .. } => in_edges(Mistake { at: line(&edge_lines, edge), message }),
             _ => SourceError::unplaced(jobs, message),
         }
