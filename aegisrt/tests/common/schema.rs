@@ -37,7 +37,6 @@ impl Schema {
         let all = |rule: &Value| rule.as_array().unwrap().clone();
         for (keyword, rule) in rules {
             match keyword.as_str() {
-                "$schema" | "$id" | "$defs" | "title" | "description" | "default" | "examples" => {}
                 "additionalProperties" => assert_eq!(rule, false, "{at}"),
                 "type" => {
                     let names = if rule.is_array() { all(rule) } else { vec![rule.clone()] };
@@ -62,7 +61,6 @@ impl Schema {
                 "maxItems" if value.as_array().is_some_and(|v| v.len() > count(rule)) => {
                     errors.push(says("many".into()));
                 }
-                "const" | "enum" | "minimum" | "maximum" | "minLength" | "minItems" | "maxItems" => {}
                 "required" => {
                     for name in all(rule) {
                         if value.as_object().is_some_and(|v| !v.contains_key(name.as_str().unwrap())) {
