@@ -494,12 +494,6 @@ pub const MUTANTS: &[Mutant] = &[
     ),
     mutant(
         "aegis-analysis/src/quick/edf.rs",
-        "the walk starts below the last task that the densities leave open",
-        "Some(above) => above.due - 1,",
-        "Some(above) => above.due - 2,",
-    ),
-    mutant(
-        "aegis-analysis/src/quick/edf.rs",
         "the horizon leaves blocking out",
         "over(self.gap + longest, idle)",
         "over(self.gap, idle)",
