@@ -5,7 +5,7 @@ const fn mutant(file: &'static str, what: &'static str, from: &'static str, to: 
     Mutant { file, what, from, to }
 }
 
-pub const MUTANTS: &[Mutant] = &[
+pub static MUTANTS: &[Mutant] = &[
     mutant(
         "aegis-analysis/src/fixed_priority.rs",
         "equal priorities of other tasks do not interfere",
