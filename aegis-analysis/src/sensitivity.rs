@@ -15,10 +15,15 @@ use super::load::{LONGEST, Load, loads};
 use super::stalls::Stalls;
 use aegis_core::{ArrivalLaw, Nanos, Policy, Priority, Task, TaskDraft, TaskId, TaskSet, TaskSetError};
 
-/// Steps for one question to the exact test: milliseconds.
-const PROBE_STEPS: u64 = 1 << 20;
+/// Steps for one question to the exact test: a millisecond, more for a large set.
+fn probe_steps(tasks: usize) -> u64 {
+    (1 << 18).max((tasks as u64) << 12)
+}
+
 /// Steps for one edge.
-const EDGE_STEPS: u64 = 1 << 23;
+fn edge_steps(tasks: usize) -> u64 {
+    8 * probe_steps(tasks)
+}
 
 /// A parameter that may move while everything else stays.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -117,7 +122,7 @@ pub(super) fn draft(task: Task) -> TaskDraft {
 /// # Errors
 /// [`NoEdge`] where no value fits or none is decided.
 pub fn edge(set: &TaskSet, change: Change) -> Result<Edge, NoEdge> {
-    Search::new(set, EDGE_STEPS).edge(change)
+    Search::new(set).edge(change)
 }
 
 /// How far each parameter of an admitted set may move alone; for a rejected set, how far it would have to.
@@ -222,7 +227,7 @@ pub fn room(set: &TaskSet, newcomer: &Newcomer) -> Result<Room, NoEdge> {
         match edge(&with, Change::Wcet(TaskId::from(set.tasks().len()))) {
             Ok(edge) => {
                 if edge.beyond == Beyond::Undecided {
-                    undecided = Some(EDGE_STEPS);
+                    undecided = Some(edge_steps(with.tasks().len()));
                 }
                 if best.is_none_or(|best| edge.fits > best.wcet.0) {
                     best = Some(Room { wcet: Nanos(edge.fits), beyond: edge.beyond, before });
@@ -371,8 +376,13 @@ struct Search<'a> {
 }
 
 impl<'a> Search<'a> {
-    fn new(set: &'a TaskSet, steps: u64) -> Self {
-        Self { set, loads: loads(set), stalls: Stalls::new(set.overheads()), left: steps }
+    fn new(set: &'a TaskSet) -> Self {
+        Self {
+            set,
+            loads: loads(set),
+            stalls: Stalls::new(set.overheads()),
+            left: edge_steps(set.tasks().len()),
+        }
     }
 
     /// The edge of one parameter.
@@ -446,7 +456,7 @@ impl<'a> Search<'a> {
         let range = change.task().map_or(0..self.loads.len(), |task| task.index()..task.index() + 1);
         let changed: Vec<Load> = range.clone().map(moved).collect();
         let before: Vec<Load> = self.loads.splice(range.clone(), changed).collect();
-        let mut steps = Steps::new(PROBE_STEPS.min(self.left));
+        let mut steps = Steps::new(probe_steps(self.loads.len()).min(self.left));
         let answer = fits(self.set.policy(), &self.loads, &self.stalls, &mut steps);
         self.left -= steps.spent();
         self.loads.splice(range, before);

@@ -281,3 +281,43 @@ fn what_is_refused() {
     assert_eq!(fits_with(&set, &[1]), Err(NoWindows::Entries { given: 1, tasks: 2 }));
     assert!(matches!(fits_with(&set, &[1, 0]), Err(NoWindows::Invalid { .. })));
 }
+
+/// A long job with a queue, interrupted again and again by a short one: each interruption costs it the queue once more.
+#[test]
+fn every_interruption_costs_the_queue() {
+    let seed = 65;
+    let mut rng = Rng::new(seed);
+    let (mut fitting, mut close) = (0, 0);
+    for k in 0..scaled(300) {
+        let launches: Vec<u64> = (0..rng.between(6, 12)).map(|_| rng.between(1, 4)).collect();
+        let overheads = Overheads {
+            launch: Nanos(rng.between(1, 2)),
+            completion: Nanos(rng.between(0, 2)),
+            ..Overheads::default()
+        };
+        let (short, t) = (rng.between(1, 2), rng.between(12, 24));
+        let rows = |d: u64| {
+            [row(short, t, 100).priority(0), row(0, 1000, d).segments(&launches).priority(1)].to_vec()
+        };
+        let windows = [1, usize::try_from(rng.between(2, 4)).unwrap()];
+        let fits =
+            |d: &u64| fits_with(&set_with(Policy::FixedPriority, overheads, &rows(*d)), &windows) == Ok(true);
+        let Some(d) = (10..1000).find(fits) else { continue };
+        fitting += 1;
+        let set = set_with(Policy::FixedPriority, overheads, &rows(d));
+        let mut worst = 0;
+        for first in 0..t {
+            let mut arrivals: Vec<(u64, usize)> = (0..80).map(|k| (first + k * t, 0)).collect();
+            arrivals.push((t, 1));
+            arrivals.sort_unstable();
+            worst = worst.max(run(&set, &windows, &arrivals, |c| c)[1]);
+        }
+        assert!(
+            worst <= d,
+            "seed {seed}, set {k}: {worst} > {d}, {launches:?}, {windows:?}, {short} every {t}, {overheads:?}"
+        );
+        close += usize::from(worst * 10 >= d * 9);
+    }
+    println!("{fitting} fit, in {close} of them the bound is within a tenth");
+    assert!(fitting > 100 && close > 20, "{fitting} {close}");
+}

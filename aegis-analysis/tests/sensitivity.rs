@@ -294,3 +294,13 @@ fn what_has_no_edge_says_why() {
     assert_eq!(edge(&alone, Change::Wcet(TaskId(2))), Err(NoEdge::NoTask(TaskId(2))));
     assert_eq!(edge(&alone, Change::Deadline(TaskId(0))).unwrap().fits, 5);
 }
+
+/// Where a busy period never ends no response is certain, and admission rejects; arrival curves take the general path.
+#[test]
+fn full_utilisation_with_jitter_has_no_edge() {
+    let rows = [row(5, 10, 100).jitter(1), row(5, 10, 100).curve(10, &[(1, 1)])];
+    let set = set(Policy::Edf, &rows);
+    assert!(!admit(&set).admitted());
+    assert_eq!(edge(&set, Change::Deadline(TaskId(0))), Err(NoEdge::NothingFits));
+    assert_eq!(edge(&set, Change::Jitter(TaskId(0))).unwrap().fits, 0);
+}

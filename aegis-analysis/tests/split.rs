@@ -3,7 +3,7 @@ mod common;
 mod random;
 
 use aegis_analysis::admit;
-use aegis_analysis::assignment::with_priorities;
+use aegis_analysis::assignment::{deadline_monotonic, optimal, rate_monotonic, with_priorities};
 use aegis_analysis::split::{Cuts, NoSplit, Split, fewest, fewest_with_priorities};
 use aegis_analysis::tolerance::Intolerant;
 use aegis_core::{Nanos, Overheads, Policy, Priority, Rng, TaskId, TaskSet};
@@ -217,4 +217,67 @@ fn overheads_end_the_splitting() {
     let never = fewest(&set_with(Policy::Edf, overheads, &rows), &cuts);
     assert!(matches!(never, Err(NoSplit::Never(_))), "{never:?}");
     assert!(fewest(&set(Policy::Edf, &rows), &cuts).is_ok());
+}
+
+/// Splitting `b` for `a` costs `b` more time than `c` can wait: `c` has to be split as well.
+#[test]
+fn a_split_can_ask_for_another() {
+    let overheads = Overheads { launch: Nanos(1), ..Overheads::default() };
+    let rows = [row(2, 1000, 20), row(76, 1000, 100), row(17, 1000, 200)];
+    let split =
+        fewest(&set_with(Policy::Edf, overheads, &rows), &[Cuts::Fixed, Cuts::Anywhere, Cuts::Anywhere]);
+    let numbers: Vec<usize> = split.unwrap().segments.iter().map(Vec::len).collect();
+    assert_eq!(numbers, [1, 5, 2]);
+}
+
+/// Four tasks, all orders: the search finds what the best of them needs, also where no order with a name is the best.
+#[test]
+fn every_order_of_four() {
+    let seed = 53;
+    let mut rng = Rng::new(seed);
+    let mut orders = Vec::new();
+    for code in 0..256_u32 {
+        let ranks = [code & 3, code >> 2 & 3, code >> 4 & 3, code >> 6];
+        if (0..4).all(|rank| ranks.contains(&rank)) {
+            orders.push(ranks.map(Priority));
+        }
+    }
+    let (mut found, mut unnamed) = (0, 0);
+    for k in 0..scaled(2500) {
+        let rows: Vec<Row> = (0..4)
+            .map(|_| {
+                let c = rng.between(3, 18);
+                let t = rng.between(30, 120);
+                row(c, t, rng.between(t / 2, t))
+            })
+            .collect();
+        let overheads = Overheads { launch: Nanos(rng.between(1, 3)), ..Overheads::default() };
+        let set = set_with(Policy::FixedPriority, overheads, &rows);
+        let cuts: Vec<Cuts> = rows
+            .iter()
+            .map(|row| match rng.between(0, 2) {
+                0 => Cuts::Anywhere,
+                1 => Cuts::Fixed,
+                _ => {
+                    let first = rng.between(1, row.c() - 1);
+                    Cuts::Between(vec![Nanos(first), Nanos(row.c() - first)])
+                }
+            })
+            .collect();
+        let needs =
+            |order: &[Priority]| fewest(&with_priorities(&set, order), &cuts).ok().map(|split| split.total());
+        let best = orders.iter().filter_map(|order| needs(order)).min();
+        let split = fewest_with_priorities(&set, &cuts);
+        let at = format!("seed {seed}, set {k}: {rows:?} {cuts:?} {overheads:?}");
+        assert_eq!(split.as_ref().ok().map(Split::total), best, "{at}");
+        let Ok(split) = split else { continue };
+        assert!(split.fewest && admit(&split.apply(&set)).admitted(), "{split:?} {at}");
+        found += 1;
+        let named = [deadline_monotonic(&set), rate_monotonic(&set)];
+        let named = named.iter().filter_map(|order| needs(order));
+        let by_method = optimal(&set).ok().and_then(|order| needs(&order));
+        unnamed += usize::from(named.chain(by_method).min() != best);
+    }
+    println!("{found} fit, {unnamed} of them in fewer segments than in any order with a name");
+    assert!(found > 200 && unnamed > 0, "{found} {unnamed}");
 }
