@@ -102,6 +102,9 @@ impl Schema {
                         }
                     }
                 }
+                // What explains, and what the rules above found kept.
+                "$schema" | "$id" | "$defs" | "title" | "description" | "default" | "examples" | "const"
+                | "enum" | "minimum" | "maximum" | "minLength" | "minItems" | "maxItems" => {}
                 other => panic!("{at}: the keyword {other} is not known here"),
             }
         }
