@@ -13,6 +13,7 @@ const SEED: u64 = 7;
 
 /// `n` tasks of `utilisation` in all, shares uniform up to their sum (UUniFast), no job as long as 0.9 of the shortest
 /// period unless `long`.
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "seconds at most, and positive")]
 fn set(rng: &mut Rng, policy: Policy, n: usize, utilisation: f64, long: bool) -> TaskSet {
     loop {
         let mut left = utilisation;

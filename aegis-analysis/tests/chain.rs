@@ -25,9 +25,12 @@ struct Row {
     on: u32,
 }
 
+/// A chain: what starts its tasks, and from which to which it goes.
+type Links<'a> = (Trigger, &'a [(u32, u32)]);
+
 const POLICIES: [Policy; 3] = [Policy::FixedPriority, Policy::Edf, Policy::Fifo];
 
-fn system(policies: &[Policy], rows: &[Row], chains: &[(Trigger, &[(u32, u32)])]) -> System {
+fn system(policies: &[Policy], rows: &[Row], chains: &[Links<'_>]) -> System {
     let partition = |(p, policy): (usize, &Policy)| Partition {
         name: format!("partition {p}"),
         policy: *policy,
@@ -44,7 +47,7 @@ fn system(policies: &[Policy], rows: &[Row], chains: &[(Trigger, &[(u32, u32)])]
         partition: PartitionId(row.on),
         ..SystemTask::default()
     };
-    let chain = |(k, (trigger, edges)): (usize, &(Trigger, &[(u32, u32)]))| Chain {
+    let chain = |(k, (trigger, edges)): (usize, &Links<'_>)| Chain {
         name: format!("chain {k}"),
         edges: edges.iter().map(|&(a, b)| (TaskId(a), TaskId(b))).collect(),
         trigger: *trigger,
@@ -61,6 +64,9 @@ fn system(policies: &[Policy], rows: &[Row], chains: &[(Trigger, &[(u32, u32)])]
 /// When each job of a task arrived, started and ended.
 type Ran = Vec<(u64, u64, u64)>;
 
+/// Task, number, nominal arrival, start, end.
+type Running = (usize, usize, u64, u64, u64);
+
 /// A random schedule of jobs that arrive at the phases and every period after, or when the jobs before them have ended.
 fn simulate(
     rng: &mut Rng,
@@ -73,17 +79,14 @@ fn simulate(
     let mut ran: Vec<Ran> = vec![Vec::new(); rows.len()];
     // Task, number, nominal arrival, release.
     let mut waiting: Vec<(usize, usize, u64, u64)> = Vec::new();
-    let mut running: Vec<Option<(usize, usize, u64, u64, u64)>> = vec![None; policies.len()];
+    let mut running: Vec<Option<Running>> = vec![None; policies.len()];
     let mut arrived = vec![0; rows.len()];
     let mut ended: Vec<Vec<usize>> = vec![Vec::new(); rows.len()];
     for now in 0..until {
-        for p in 0..policies.len() {
-            if let Some((i, k, arrival, start, end)) = running[p]
-                && end == now
-            {
+        for running in &mut running {
+            if let Some((i, k, arrival, start, end)) = running.take_if(|(.., end)| *end == now) {
                 ran[i].push((arrival, start, end));
                 ended[i].push(k);
-                running[p] = None;
             }
         }
         for (i, row) in rows.iter().enumerate() {
@@ -334,7 +337,7 @@ fn a_join_waits_for_the_last() {
 fn what_cannot_be_told() {
     let row = Row { bcet: 0, c: 1, t: 10, d: 10, j: 0, on: 0 };
     let rows = [row, Row { t: 20, ..row }, row];
-    let problem = |chains: &[(Trigger, &[(u32, u32)])]| {
+    let problem = |chains: &[Links<'_>]| {
         let system = system(&[Policy::Fifo], &rows, chains);
         let verdict = analyse(&system);
         verdict.chains.last().unwrap().bound.clone().unwrap_err().to_string()
