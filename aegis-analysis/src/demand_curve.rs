@@ -55,13 +55,12 @@ pub fn curve(set: &TaskSet, until: Nanos) -> Vec<Step> {
     let loads = loads(set);
     let (blocking, stalls) = (Blocking::new(&loads), Stalls::new(set.overheads()));
     let mut limit = Steps::new(super::STEP_LIMIT);
-    // What changes the curve: the next deadline of each task, and where a task ceases to block.
+    // What changes the curve is a deadline: a task also ceases to block at one of its own.
     let deadline = |j: usize, n: u64| {
         let distance = set.tasks()[j].arrival.distance(n);
         loads[j].first_deadline().saturating_add(i128::from(distance))
     };
-    let mut next: BinaryHeap<_> = (0..loads.len()).map(|j| Reverse((deadline(j, 0), Some((j, 0))))).collect();
-    next.extend(loads.iter().map(|load| Reverse((load.blocks_before(), None))));
+    let mut next: BinaryHeap<_> = (0..loads.len()).map(|j| Reverse((deadline(j, 0), j, 0))).collect();
     let mut step = |at: Nanos| {
         let t = i128::from(at.0);
         let demand =
@@ -80,17 +79,15 @@ pub fn curve(set: &TaskSet, until: Nanos) -> Vec<Step> {
     };
     let mut steps = vec![step(Nanos::ZERO)];
     // Every task has one deadline at a time in the heap, so that each look brings time forward or ends.
-    while let Some(Reverse((at, again))) = next.pop() {
+    while let Some(Reverse((at, j, n))) = next.pop() {
         let at = Nanos(u64::try_from(at.max(0)).unwrap_or(u64::MAX));
         if at > until || at == Nanos::MAX || steps.len() == MOST_STEPS {
             break;
         }
-        if let Some((j, n)) = again {
-            // Jobs that can arrive at one instant share their deadline.
-            let arrival = &set.tasks()[j].arrival;
-            let more = arrival.arrivals_within(arrival.distance(n).saturating_add(1));
-            next.push(Reverse((deadline(j, more), Some((j, more)))));
-        }
+        // Jobs that can arrive at one instant share their deadline.
+        let arrival = &set.tasks()[j].arrival;
+        let more = arrival.arrivals_within(arrival.distance(n).saturating_add(1));
+        next.push(Reverse((deadline(j, more), j, more)));
         let reached = step(at);
         match steps.last_mut() {
             Some(last) if last.at == at => *last = reached,
