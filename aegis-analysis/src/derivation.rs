@@ -1,5 +1,5 @@
 //! From the worst scenario that an analysis found to a bound whose terms sum to it exactly.
-use super::load::{LONGEST, Load};
+use super::load::{LONGEST, Load, OVERHEADS};
 use aegis_core::{Bound, Nanos, TaskId, Term, TermKind};
 
 /// The job that responds last, and what it waits for. The busy period starts at 0; the task's first job in it
@@ -43,7 +43,7 @@ impl Scenario<'_> {
         add(TermKind::EarlierJobs, None, self.earlier.into())?;
         add(TermKind::ArrivedLater, None, -i128::from(self.later))?;
         add(TermKind::Execution, None, task.execution.into())?;
-        for (kind, ns) in task.overheads {
+        for (kind, ns) in OVERHEADS.into_iter().zip(task.overheads) {
             add(kind, None, ns.into())?;
         }
         for &(kind, ns) in &self.stalls {

@@ -70,16 +70,13 @@ fn bound(
         let others = loads.iter().filter(|other| other.id != task.id);
         let due: Vec<(&Load, u64)> =
             others.map(|other| (other, other.due_by(arrival + deadline))).filter(|(_, n)| *n > 0).collect();
-        let before = |s| {
+        let start = least_fixed_point(base.max(least), loads.len(), steps, |s| {
+            let base = base.checked_add(stalls.within(s + 1, blocker)?)?;
             due.iter().try_fold(base, |sum, (other, n)| {
                 sum.checked_add(other.released_by(s).min(*n).checked_mul(other.c)?)
             })
-        };
-        let start = least_fixed_point(base.max(least), loads.len(), steps, |s| {
-            before(s)?.checked_add(stalls.within(s + 1, blocker)?)
         })?;
-        let all = before(start).and_then(|work| work.checked_add(task.last)).ok_or(steps.undecided())?;
-        let end = stalls.end_of(all, blocker, start, steps)?;
+        let end = stalls.end_from(start, task.last, blocker, steps)?;
         Ok(Tried { arrival, start, end })
     };
     // The last arrival up to `at` at which some n_j rises.

@@ -72,10 +72,10 @@ pub(super) fn bound(
     let next_rise = |load: &Load, release: u64| {
         if load.id == task.id { load.next_own(release) } else { load.next_release(release) }
     };
-    let mut next = BinaryHeap::with_capacity(loads.len());
-    let mut counted: Vec<u64> = loads.iter().map(|load| jobs_by(load, 0)).collect();
+    let (mut next, mut counted) = (BinaryHeap::new(), Vec::new());
     if !synchronous_is_worst(loads, stalls) {
         next.extend(loads.iter().enumerate().map(|(j, load)| Reverse((next_rise(load, 0), j))));
+        counted.extend(loads.iter().map(|load| jobs_by(load, 0)));
     }
     while let Some(Reverse((release, j))) = next.pop() {
         if release >= length {
@@ -102,7 +102,7 @@ pub(super) fn bound(
     let own = jobs_by(task, release) - 1;
     let scenario = Scenario {
         task,
-        job: task.arrival.arrivals_within(release + 1) - 1,
+        job: task.job_at(release),
         busy_period: length,
         blocking: None,
         interference: others.map(|other| (other.id, jobs_by(other, release) * other.c)).collect(),

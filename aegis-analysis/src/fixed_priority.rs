@@ -52,12 +52,11 @@ pub(super) fn bound(loads: &[Load], stalls: &Stalls, i: usize, steps: &mut Steps
     while release < length {
         let own = task.own_by(release).checked_mul(task.c).ok_or(steps.undecided())?;
         let base = (own - task.last).checked_add(wait).ok_or(steps.undecided())?;
-        let before = |w| work(base, hp.iter().copied(), |other| other.released_by(w));
         start = least_fixed_point(base.max(start), hp.len() + 1, steps, |w| {
-            before(w)?.checked_add(stalls.within(w + 1, blocker)?)
+            let stalled = stalls.within(w + 1, blocker)?;
+            work(base.checked_add(stalled)?, hp.iter().copied(), |other| other.released_by(w))
         })?;
-        let all = before(start).and_then(|work| work.checked_add(task.last)).ok_or(steps.undecided())?;
-        let end = stalls.end_of(all, blocker, start, steps)?;
+        let end = stalls.end_from(start, task.last, blocker, steps)?;
         let response = i128::from(end) - i128::from(release);
         if worst.is_none_or(|worst| response > worst.response) {
             worst = Some(Worst { response, release, start, end });
@@ -69,7 +68,7 @@ pub(super) fn bound(loads: &[Load], stalls: &Stalls, i: usize, steps: &mut Steps
     let Worst { release, start, end, .. } = worst.ok_or(steps.undecided())?;
     let scenario = Scenario {
         task,
-        job: task.arrival.arrivals_within(release + 1) - 1,
+        job: task.job_at(release),
         busy_period: length,
         blocking: blocker,
         interference: hp.iter().map(|other| (other.id, other.released_by(start) * other.c)).collect(),

@@ -29,10 +29,10 @@
 //! segments, for larger windows the charge for interruptions is more than most schedules need.
 use super::busy_period::{NoBound, Steps};
 use super::fits::fits;
-use super::load::{LONGEST, Load, loads};
+use super::load::{LONGEST, Load, OVERHEADS, loads};
 use super::stalls::Stalls;
 use super::utilisation::Share;
-use aegis_core::{Nanos, Overheads, TaskId, TaskSet, TermKind};
+use aegis_core::{Nanos, Overheads, TaskId, TaskSet};
 
 /// Steps for one question to the exact test.
 const PROBE_STEPS: u64 = 1 << 22;
@@ -206,10 +206,8 @@ fn gated_loads(set: &TaskSet, windows: &[usize]) -> Result<Vec<Load>, NoWindows>
             return Err(NoWindows::Invalid { task: TaskId::from(k) });
         }
         // What is not execution is what the host needs between and around the launches.
-        load.overheads = [(TermKind::Launch, load.c - load.execution); 4];
-        for (_, ns) in &mut load.overheads[1..] {
-            *ns = 0;
-        }
+        let host = load.c - load.execution;
+        load.overheads = OVERHEADS.map(|kind| if kind == TermKind::Launch { host } else { 0 });
         let (jobs, window) = load.arrival.rate();
         load.share = Share::new(u128::from(load.c) * u128::from(jobs), window.0);
     }

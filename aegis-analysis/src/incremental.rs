@@ -304,17 +304,16 @@ impl Admission {
         if let Some(rejected) = quick::over_utilised(entries.chain([&entry]), share) {
             return Some(rejected);
         }
-        let answer = match quick::too_late(self.policy, [&entry]) {
-            Some(late) => Err(late),
-            None => {
-                let line = self.line.as_mut()?;
-                let changed = line.insert(entry, &sums);
-                let answer = line.test(changed, &sums);
-                if answer.is_err() {
-                    line.remove(&entry, &self.sums);
-                }
-                answer
+        let answer = if let Some(late) = quick::too_late(self.policy, [&entry]) {
+            Err(late)
+        } else {
+            let line = self.line.as_mut()?;
+            let changed = line.insert(entry, &sums);
+            let answer = line.test(changed, &sums);
+            if answer.is_err() {
+                line.remove(&entry, &self.sums);
             }
+            answer
         };
         if let Err(Rejection::Undecided { .. }) = answer {
             return None;
@@ -401,12 +400,12 @@ impl Admission {
         let tasks: Vec<(TaskId, &Task)> = self.with(other).collect();
         let mut ranks: Vec<Rank> = tasks.iter().map(|(id, task)| self.rank(*id, task)).collect();
         ranks.sort_unstable();
-        let priority = |id: TaskId, task: &Task| match self.order {
-            None => task.priority,
-            Some(_) => {
-                let rank = self.rank(id, task);
-                Priority(u32::try_from(ranks.partition_point(|other| *other < rank)).unwrap_or(u32::MAX))
+        let priority = |id: TaskId, task: &Task| {
+            if self.order.is_none() {
+                return task.priority;
             }
+            let rank = self.rank(id, task);
+            Priority(u32::try_from(ranks.partition_point(|other| *other < rank)).unwrap_or(u32::MAX))
         };
         let draft = |&(id, task): &(TaskId, &Task)| TaskDraft {
             name: task.name.clone(),

@@ -21,7 +21,13 @@
 pub mod assignment;
 mod blocking;
 mod busy_period;
+pub mod certify;
+pub mod chain;
 pub mod confidence;
+pub mod conflict;
+pub mod critical;
+pub mod criticality;
+pub mod dag;
 mod demand;
 pub mod demand_curve;
 mod derivation;
@@ -29,23 +35,36 @@ pub mod edf;
 pub mod fifo;
 mod fits;
 pub mod fixed_priority;
+mod holistic;
 pub mod in_flight;
 pub mod incremental;
 pub mod jobs;
 mod load;
+pub mod mode_change;
 pub mod offsets;
+pub mod partition;
+pub mod preemptive;
 pub mod quick;
 pub mod remedy;
 pub mod sensitivity;
 pub mod split;
 mod stalls;
+pub mod suspension;
+mod system;
 pub mod tolerance;
 pub mod utilisation;
 
 pub use busy_period::NoBound;
+pub use certify::certify;
+pub use conflict::smallest_conflict;
+pub use critical::critical_instant;
 pub use incremental::{Accepted, Admission, Refusal};
 pub use quick::QuickVerdict;
 pub use remedy::{Remedy, remedies};
+pub use system::{
+    ChainBound, ChainVerdict, PartitionVerdict, SystemRejection, SystemTaskVerdict, SystemVerdict, TaskBound,
+    Theorem, analyse,
+};
 
 use aegis_core::{Bound, Nanos, Policy, Rejection, TaskId, TaskSet, TaskVerdict, TermKind, Verdict};
 use core::cmp::Ordering;
@@ -69,7 +88,7 @@ pub fn admit(set: &TaskSet) -> Verdict {
     let gave_up = |rejection: &Rejection| matches!(rejection, Rejection::Undecided { .. });
     match quick.witness() {
         None => rejections.retain(|rejection| !gave_up(rejection)),
-        Some(witness) if rejections.iter().all(gave_up) => rejections = vec![witness],
+        Some(witness) if rejections.iter().all(gave_up) && !gave_up(&witness) => rejections = vec![witness],
         Some(_) => {}
     }
     let answers = set.tasks().iter().zip(bounds).enumerate();

@@ -5,14 +5,18 @@ use aegis_core::{ArrivalLaw, Overheads, Task, TaskId, TaskSet, TermKind};
 /// Windows, responses and sums stay at or below this; what needs more is undecided, never wrapped.
 pub(super) const LONGEST: u64 = 1 << 62;
 
+/// What the platform adds to a job.
+pub(super) const OVERHEADS: [TermKind; 4] =
+    [TermKind::Dispatch, TermKind::Launch, TermKind::Copy, TermKind::Completion];
+
 /// One task. Every time is below 2^62, so that two of them add up in 64 bits; sums of segments saturate.
 #[derive(Debug, Clone)]
 pub(super) struct Load {
     pub id: TaskId,
     /// `C`: all segments, each with what the platform adds around it.
     pub c: u64,
-    /// What `c` consists of beside the segments themselves; together with `execution` it is `c`.
-    pub overheads: [(TermKind, u64); 4],
+    /// What `c` consists of beside the segments themselves, in the order of [`OVERHEADS`]; with `execution` it is `c`.
+    pub overheads: [u64; 4],
     /// The segments alone.
     pub execution: u64,
     /// The longest segment with its overhead: the most that others wait for this task once it has started.
@@ -51,10 +55,10 @@ impl Load {
             id,
             c,
             overheads: [
-                (TermKind::Dispatch, each(overheads.dispatch)),
-                (TermKind::Launch, each(overheads.launch)),
-                (TermKind::Copy, overheads.copy.0),
-                (TermKind::Completion, each(overheads.completion)),
+                each(overheads.dispatch),
+                each(overheads.launch),
+                overheads.copy.0,
+                each(overheads.completion),
             ],
             execution: task.wcet().0,
             longest: segments.clone().max().unwrap_or(0),
@@ -67,9 +71,17 @@ impl Load {
         }
     }
 
+    /// `α(x + 1)`: the most arrivals in `[t, t + x]`, both included; for a period `1 + ⌊x / T⌋`.
+    fn arrivals_by(&self, x: u64) -> u64 {
+        match &self.arrival {
+            ArrivalLaw::Sporadic(period) => x / period.0 + 1,
+            curve @ ArrivalLaw::Curve(_) => curve.arrivals_within(x.saturating_add(1)),
+        }
+    }
+
     /// Jobs that can be released in `[0, at]`, both included: `α(at + J + 1)`, for a period `1 + ⌊(at + J) / T⌋`.
     pub(super) fn released_by(&self, at: u64) -> u64 {
-        self.arrival.arrivals_within(at + self.j + 1)
+        self.arrivals_by(at + self.j)
     }
 
     /// Jobs that can be released in `[0, length)`: `α(length + J)`, for a period `⌈(length + J) / T⌉`.
@@ -80,6 +92,11 @@ impl Load {
     /// The first instant after `at` at which [`released_by`](Self::released_by) is more than it is at `at`.
     pub(super) fn next_release(&self, at: u64) -> u64 {
         self.arrival.distance(self.released_by(at)).saturating_sub(self.j)
+    }
+
+    /// Which job of the task, from 0, is the last that can arrive as long after the first as `at` is after 0.
+    pub(super) fn job_at(&self, at: u64) -> u64 {
+        self.arrivals_by(at) - 1
     }
 
     /// Jobs that arrived after another of the same task and can be released before it: `α(J) − 1`, for a period
@@ -95,7 +112,7 @@ impl Load {
     /// `[−J, at − J]`: `α(at + 1)`. Those that overtake it arrived in `[at − J, at)`, a window of `J` that holds the job
     /// itself, and were released in `[0, at)`: `α(J) − 1`, none at 0. All of them arrived in `[−J, at)`: `α(at + J)`.
     pub(super) fn own_by(&self, at: u64) -> u64 {
-        let before = self.arrival.arrivals_within(at + 1);
+        let before = self.arrivals_by(at);
         if at == 0 || self.j == 0 {
             return before;
         }
@@ -105,7 +122,7 @@ impl Load {
 
     /// The first instant after `at` at which [`own_by`](Self::own_by) may be more than it is at `at`.
     pub(super) fn next_own(&self, at: u64) -> u64 {
-        let before = self.arrival.distance(self.arrival.arrivals_within(at + 1));
+        let before = self.arrival.distance(self.arrivals_by(at));
         if self.j == 0 {
             return before;
         }
@@ -127,7 +144,7 @@ impl Load {
         if since_first < 0 {
             return 0;
         }
-        u64::try_from(since_first).map_or(u64::MAX, |x| self.arrival.arrivals_within(x.saturating_add(1)))
+        u64::try_from(since_first).map_or(u64::MAX, |x| self.arrivals_by(x))
     }
 
     /// The last instant up to `at` at which [`due_by`](Self::due_by) rises; `None` before the first.
@@ -135,7 +152,7 @@ impl Load {
         let since_first = u64::try_from(at - self.first_deadline()).ok()?;
         let rise = match self.arrival.period() {
             Some(period) => since_first - since_first % period.0,
-            None => self.arrival.distance(self.arrival.arrivals_within(since_first + 1) - 1),
+            None => self.arrival.distance(self.arrivals_by(since_first) - 1),
         };
         Some(self.first_deadline() + i128::from(rise))
     }

@@ -76,6 +76,23 @@ impl Stalls {
         self.each_within(length, blocker).try_fold(0, |sum: u64, (_, ns)| sum.checked_add(ns?))
     }
 
+    /// When a segment of length `last` ends that starts at the fixed point `start = work + Σ ⌊start / gap + 1⌋ · length`,
+    /// with nothing but stalls to delay it.
+    pub(super) fn end_from(
+        &self,
+        start: u64,
+        last: u64,
+        blocker: Option<Blocker>,
+        steps: &mut Steps,
+    ) -> Result<u64, NoBound> {
+        if self.is_empty() {
+            return start.checked_add(last).ok_or(steps.undecided());
+        }
+        let begun = self.within(start + 1, blocker).and_then(|stalled| start.checked_sub(stalled));
+        let work = begun.and_then(|before| before.checked_add(last)).ok_or(steps.undecided())?;
+        self.end_of(work, blocker, start, steps)
+    }
+
     /// When `work` ends that nothing but stalls delays: the least `f ≥ least` with `f = work + Σ ⌈f / gap⌉ · length`.
     pub(super) fn end_of(
         &self,

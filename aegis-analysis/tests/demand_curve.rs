@@ -1,12 +1,17 @@
 //! The drawn demand against its definition, counted job by job, and against the verdict of the demand test.
 use aegis_analysis::demand_curve::{MOST_STEPS, Step, curve};
-use aegis_analysis::edf::demand_test;
-use aegis_core::{ArrivalCurve, ArrivalLaw, Nanos, Overheads, Policy, Rng, TaskDraft, TaskSet};
+use aegis_analysis::edf::{self, demand_test};
+use aegis_core::{ArrivalCurve, ArrivalLaw, Nanos, Overheads, Policy, Rng, Stall, TaskDraft, TaskSet};
 
 fn random_set(rng: &mut Rng) -> TaskSet {
     let overheads = Overheads {
         release: Nanos(rng.between(0, 1)),
         dispatch: Nanos(rng.between(0, 1)),
+        reload: if rng.one_in(3) {
+            Stall { length: Nanos(rng.between(1, 3)), gap: Nanos(rng.between(5, 40)) }
+        } else {
+            Stall::default()
+        },
         ..Overheads::default()
     };
     let n = rng.between(1, 4);
@@ -67,6 +72,32 @@ fn listed_blocking(set: &TaskSet, window: u64) -> u64 {
     set.tasks().iter().map(rest).max().unwrap()
 }
 
+/// When so much work ends, tick by tick: a stall begins whenever it may. Where something blocks it began one tick before
+/// the window, and so did the first stall.
+fn with_stalls(set: &TaskSet, work: u64, window: u64) -> u64 {
+    let Stall { length, gap } = set.overheads().reload;
+    if length == Nanos::ZERO {
+        return work;
+    }
+    let early = u64::from(set.tasks().iter().any(|task| {
+        let jitter = task.jitter + set.overheads().release;
+        task.deadline > Nanos(window) + jitter
+    }));
+    let (mut left, mut now, mut stalled) = (work, 0, length.0);
+    while left > 0 || stalled > 0 {
+        if now > 0 && (now + early) % gap.0 == 0 {
+            stalled += length.0;
+        }
+        if stalled > 0 {
+            stalled -= 1
+        } else {
+            left -= 1
+        }
+        now += 1;
+    }
+    now
+}
+
 fn at(steps: &[Step], window: u64) -> Step {
     *steps.iter().take_while(|step| step.at.0 <= window).last().unwrap()
 }
@@ -92,6 +123,10 @@ fn every_window_holds_what_is_listed() {
             if !overtaking {
                 let blocking = listed_blocking(&set, window);
                 assert_eq!(step.blocking.0, blocking, "round {round}, window {window}: {set:?}");
+                if step.demand > Nanos::ZERO {
+                    let needed = with_stalls(&set, step.demand.0 + blocking, window);
+                    assert_eq!(step.needed().0, needed, "round {round}, window {window}: {set:?}");
+                }
             }
             assert_eq!(step.blocked_by.is_some(), step.blocking > Nanos::ZERO);
         }
@@ -108,8 +143,8 @@ fn a_step_above_the_time_is_a_rejection() {
         if aegis_analysis::utilisation::against_one(&set).is_ge() {
             continue;
         }
-        // Far beyond every busy period of such small sets that ends at all soon.
-        let steps = curve(&set, Nanos(4_000));
+        let Ok(bound) = &edf::response_times(&set)[0] else { continue };
+        let steps = curve(&set, bound.busy_period);
         let above = steps.iter().any(Step::too_much);
         match demand_test(&set) {
             Ok(()) => {

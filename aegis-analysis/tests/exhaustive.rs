@@ -18,8 +18,8 @@ struct Shape {
     overtaking: bool,
     segments: bool,
     shorter_execution: bool,
-    /// Tasks may have arrival curves, which need not be subadditive.
-    curves: bool,
+    /// One task in so many has an arrival curve, which need not be subadditive; none when 0.
+    curves: u64,
     /// Sources of stalls.
     stalls: usize,
 }
@@ -42,7 +42,7 @@ fn random(rng: &mut Rng, shape: Shape) -> Vec<Row> {
                 d: rng.between(1, t + 6),
                 j: rng.between(0, most),
                 priority: Some(u32::try_from(rng.between(0, shape.tasks - 1)).unwrap()),
-                curve: (shape.curves && rng.one_in(2)).then(|| curve(rng, t)),
+                curve: (shape.curves > 0 && rng.one_in(shape.curves)).then(|| curve(rng, t)),
             }
         })
         .collect()
@@ -252,7 +252,7 @@ fn shorter_executions() {
 /// Bursts and curves, of which some say more than can arrive.
 #[test]
 fn arrival_curves() {
-    let shape = Shape { longest_period: 6, curves: true, ..Shape::default() };
+    let shape = Shape { longest_period: 6, curves: 2, ..Shape::default() };
     check(17, 200, Shape { tasks: 2, ..shape });
     check(18, 40, Shape { tasks: 3, longest_period: 5, ..shape });
     check(19, 50, Shape { tasks: 2, segments: true, shorter_execution: true, ..shape });
@@ -261,7 +261,7 @@ fn arrival_curves() {
 /// A later job of a burst that is released first.
 #[test]
 fn arrival_curves_with_jitter() {
-    let shape = Shape { longest_period: 5, curves: true, jitter: 3, overtaking: true, ..Shape::default() };
+    let shape = Shape { longest_period: 5, curves: 2, jitter: 3, overtaking: true, ..Shape::default() };
     check(20, 80, Shape { tasks: 1, ..shape });
     check(21, 60, Shape { tasks: 2, jitter: 2, ..shape });
     check(22, 20, Shape { tasks: 2, jitter: 2, segments: true, ..shape });
@@ -277,7 +277,7 @@ fn stalls() {
     check(26, 40, Shape { tasks: 2, segments: true, ..shape });
     check(27, 40, Shape { tasks: 2, longest_period: 7, jitter: 2, ..shape });
     check(28, 25, Shape { tasks: 2, longest_period: 6, shorter_execution: true, ..shape });
-    check(29, 25, Shape { tasks: 2, longest_period: 5, curves: true, ..shape });
+    check(29, 25, Shape { tasks: 2, longest_period: 5, curves: 2, ..shape });
 }
 
 /// At ΣC/T = 1 with jitter no busy period ends: no bound, never a wrong one.

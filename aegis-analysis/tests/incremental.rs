@@ -141,7 +141,7 @@ fn check(seed: u64, steps: usize, shape: Shape) {
             _ => {
                 let task = random_task(&mut rng, shape, format!("t{step}"));
                 let before = admission.clone();
-                let free = (0..).map(TaskId).find(|id| !known.contains_key(id)).unwrap();
+                let free = (0..1000).map(TaskId).find(|id| !known.contains_key(id)).unwrap();
                 let mut with = known.clone();
                 with.insert(free, task.clone());
                 let set = from_scratch(shape, &with);

@@ -202,7 +202,8 @@ fn long_waits_among_many_jobs() {
         }));
         let found = explored(&set(&jobs, &[], Ties::ById));
         assert_eq!(found[0], (wait + 1, wait + 1), "{n} jobs");
-        assert!((0..n).all(|i| found[1 + i as usize].0 == if i < wait { i } else { i + 10 } + 1));
+        let first = |i| if i < wait { i } else { i + 10 };
+        assert!((0..n).zip(&found[1..]).all(|(i, end)| end.0 == first(i) + 1), "{n} jobs");
     }
 }
 
@@ -295,6 +296,22 @@ fn answers_hold_under_every_limit() {
     assert_eq!(methods.keys().copied().collect::<Vec<_>>(), ["busy_windows", "schedules"]);
 }
 
+/// Bounds are called attained only where they certainly are.
+#[test]
+fn what_may_not_be_attained_is_not_called_exact() {
+    let exact = |jobs: &[Job], ties| admit(&set(jobs, &[], ties), &Limits::default()).exact;
+    let points = [job(1, 1, (0, 0), (1, 2), 1), job(2, 1, (0, 0), (1, 2), 1), job(3, 1, (4, 4), (1, 2), 2)];
+    assert!(exact(&points, Ties::ById) && exact(&points, Ties::ByRelease));
+    let instant = [job(1, 1, (0, 0), (0, 2), 1)];
+    assert!(!exact(&instant, Ties::ById));
+    let overlapping =
+        [job(1, 1, (0, 3), (1, 2), 1), job(2, 1, (2, 5), (1, 2), 1), job(3, 1, (0, 0), (1, 2), 2)];
+    assert!(exact(&overlapping, Ties::ById) && !exact(&overlapping, Ties::ByRelease));
+    assert!(exact(&overlapping[..2], Ties::ByRelease), "first come, first served");
+    let overtaking = [job(1, 1, (0, 3), (1, 2), 1), job(1, 2, (2, 5), (1, 2), 1)];
+    assert!(!exact(&overtaking, Ties::ByRelease));
+}
+
 /// Sets whose states are many intervals for each set of started jobs: as one each, they cover what they were.
 #[test]
 fn hulls_cover_every_schedule() {
@@ -314,7 +331,7 @@ fn hulls_cover_every_schedule() {
         let exact = found(&all);
         let meets = exact.iter().zip(&jobs).all(|(end, job)| end.1 <= job.deadline.0);
         for fewer in 1..10 {
-            let limits = Limits { states: all.states - fewer, ..Limits::default() };
+            let limits = Limits { states: all.states.saturating_sub(fewer), ..Limits::default() };
             let answer = admit(&set, &limits);
             hulls += u64::from(answer.method == Method::Hull);
             for (bound, end) in answer.completions.iter().zip(&exact) {

@@ -261,6 +261,47 @@ fn what_is_not_periodic_falls_back_to_the_sporadic_test() {
     assert_eq!(periodic(&chained, PartitionId(7)).unwrap_err(), PeriodicError::NoTasks);
 }
 
+/// At 1, where arrivals begin to repeat, the job of 0 still runs: the first instant free of earlier jobs is 10.
+#[test]
+fn a_cut_leaves_no_job_behind() {
+    let tasks = vec![task("a", 0, [2, 2], 10, 10, 0), task("b", 1, [1, 1], 10, 10, 0)];
+    let OffsetsVerdict::Offsets { admitted: true, jobs, tasks, .. } = verdict(&system(Policy::Edf, tasks))
+    else {
+        panic!()
+    };
+    assert_eq!((jobs.repeats_from, jobs.until), (Nanos(1), Nanos(10 + 10)));
+    assert_eq!((tasks[0].worst, tasks[1].worst), (Nanos(2), Nanos(2)));
+}
+
+/// Every overhead and the interference factor enter the jobs by name: nothing is hidden, nothing is left out.
+#[test]
+fn overheads_are_in_the_jobs() {
+    let overheads = Overheads {
+        release: Nanos(3),
+        dispatch: Nanos(10),
+        launch: Nanos(20),
+        copy: Nanos(500),
+        completion: Nanos(40),
+        ..Overheads::default()
+    };
+    let slower = Partition { overheads, interference_permille: 1100, ..partition(Policy::FixedPriority) };
+    let mut two = task("a", 7, [5, 100], 10_000, 9_000, 2);
+    two.segments.push(Segment::of(Nanos(11)));
+    two.host = vec![HostPart { min: Nanos(1), max: Nanos(8) }];
+    let system = System::new(vec![slower], vec![two], vec![]).unwrap();
+    let jobs = periodic(&system, FIRST).unwrap();
+    assert_eq!((jobs.hyperperiod, jobs.repeats_from, jobs.until), (Nanos(10_000), Nanos(7), Nanos(20_007)));
+    let [first, second, next, _] = jobs.set.jobs() else { panic!("{jobs:?}") };
+    assert_eq!(first.release, Span::new(Nanos(7), Nanos(7 + 5)));
+    assert_eq!(first.cost, Span::new(Nanos(5), Nanos(110 + 70 + 500)));
+    assert_eq!(second.cost, Span::new(Nanos(1), Nanos(13 + 70)));
+    assert_eq!((first.deadline, next.deadline), (Nanos(9_007), Nanos(19_007)));
+    let delay = Span::new(Nanos(1), Nanos(8));
+    assert_eq!(jobs.set.edges()[0], Edge { from: 0, to: 1, delay });
+    let OffsetsVerdict::Offsets { admitted: true, tasks, .. } = verdict(&system) else { panic!() };
+    assert_eq!((tasks[0].best, tasks[0].worst), (Nanos(5 + 1 + 1), Nanos(5 + 680 + 8 + 83)));
+}
+
 /// With host parts the sporadic test of the set does not cover the suspensions, so it is not asked.
 #[test]
 fn nothing_is_claimed_of_host_parts_without_offsets() {
@@ -351,7 +392,9 @@ fn a_broken_table_is_refused() {
     let mut refused = 0;
     for seed in 4_000..4_200 {
         let (mut jobs, edges) = schedules::random(&mut Rng::new(seed), 6, 2, 2, u64::MAX);
-        jobs.iter_mut().for_each(|job| job.deadline = Nanos(60));
+        for job in &mut jobs {
+            job.deadline = Nanos(60);
+        }
         let set = JobSet::new(jobs, edges, Ties::ById).unwrap();
         let Ok(table) = table(&set, &TableOptions::default()) else { continue };
         let mut broken = |change: &dyn Fn(&mut Vec<Slot>)| {
@@ -363,6 +406,11 @@ fn a_broken_table_is_refused() {
         for i in 0..table.slots.len() {
             broken(&|slots| slots[i].latest.0 += 1);
             broken(&|slots| slots[i].output.0 -= 1);
+            // A window is as late as it can be: what ends it is the deadline, the next job or an edge.
+            broken(&|slots| {
+                slots[i].latest.0 += 1;
+                slots[i].output.0 += 1;
+            });
             broken(&|slots| slots[i].start.0 = slots[i].latest.0 + 1);
             broken(&|slots| slots[i].job = set.jobs().len());
             broken(&|slots| slots.push(slots[i]));

@@ -5,7 +5,7 @@
 mod common;
 
 use aegis_analysis::{NoBound, edf, fifo, fixed_priority, quick, utilisation};
-use aegis_core::{Bound, Nanos, Overheads, Policy, Rejection, Rng, TaskSet};
+use aegis_core::{Bound, Nanos, Overheads, Policy, Rejection, Rng, TaskDraft, TaskId, TaskSet};
 use common::{Row, set_with};
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
@@ -246,4 +246,49 @@ fn nanoseconds() {
         300,
         Shape { shortest_period: 1_000, longest_period: 10_000_000_000, deadline: (90, 300), ..ns },
     );
+}
+
+/// A thousand tasks that leave one part in ten thousand idle: no walk through their busy period ends within the limit of
+/// steps, and there is a verdict, with deadlines before periods and after.
+#[test]
+fn a_thousand_tasks_just_below_full_utilisation() {
+    let seed = 19;
+    let mut rng = Rng::new(seed);
+    let rows: Vec<(u64, u64)> = (0..1000)
+        .map(|_| {
+            let t = period(
+                &mut rng,
+                Shape { shortest_period: 10_000_000, longest_period: 1_000_000_000, ..PLAIN },
+            );
+            (t * 9_999 / 10_000 / 1000, t)
+        })
+        .collect();
+    for (deadline, admitted) in [(200, true), (100, true), (98, true), (30, false)] {
+        let drafts = rows.iter().enumerate().map(|(i, &(c, t))| TaskDraft {
+            name: format!("t{i}"),
+            segments: vec![Nanos(c)],
+            arrival: Nanos(t).into(),
+            deadline: Some(Nanos(t * deadline / 100)),
+            ..TaskDraft::default()
+        });
+        let set = TaskSet::new(Policy::Edf, Overheads::default(), drafts.collect()).unwrap();
+        let verdict = quick::decide(&set);
+        println!("seed {seed}, D / T = {deadline} %: {verdict:?}");
+        assert_eq!(verdict.admitted(), admitted, "seed {seed}, D / T = {deadline} %: {verdict:?}");
+        assert!(!matches!(verdict.witness(), Some(Rejection::Undecided { .. })));
+        if let Some(witness) = verdict.witness() {
+            check_witness(&set, witness);
+        }
+    }
+}
+
+/// The busy period of the last task is 4 long and its second job is released at 3, so that it counts, and is late; one
+/// set in some hundred thousand random ones shows it.
+#[test]
+fn a_job_released_one_tick_before_the_busy_period_ends() {
+    let row = |c, t, d, priority| Row { priority: Some(priority), ..common::row(c, t, d) };
+    let set = common::set(Policy::FixedPriority, &[row(2, 5, 15, 0), row(1, 4, 3, 1), row(1, 3, 4, 2)]);
+    assert_eq!(exact(&set), Some(false));
+    let witness = quick::decide(&set).witness().unwrap();
+    assert!(matches!(witness, Rejection::Late { task: TaskId(2), .. }), "{witness:?}");
 }

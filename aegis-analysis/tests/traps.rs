@@ -2,8 +2,10 @@
 mod common;
 
 use aegis_analysis::{NoBound, admit, edf, fixed_priority};
-use aegis_core::{Bound, Nanos, Policy, Rejection, TaskId, TermKind};
-use common::{Row, bounds, row, set};
+use aegis_core::{
+    ArrivalCurve, ArrivalCurveError, Bound, Nanos, Overheads, Policy, Rejection, Stall, TaskId, TermKind,
+};
+use common::{Row, bounds, row, set, set_with};
 
 #[track_caller]
 fn check(policy: Policy, rows: &[Row], expect: &[u64]) {
@@ -164,4 +166,106 @@ fn a_task_blocks_itself_when_releases_overtake() {
     ));
     let says = admit(&edf).rejections[0].sentence(&edf);
     assert!(says.ends_with("4 ns of it waits for a later job of its own, released earlier"), "{says}");
+}
+
+/// The crate response-time-analysis 0.3.2 answers 0 for a curve with a step at a window of 0; nothing arrives in such a
+/// window, and a curve that starts later lets nothing arrive at all. Neither is a curve here, from a file either.
+#[test]
+fn an_arrival_curve_cannot_let_its_task_vanish() {
+    let curve = |steps: &[(u64, u64)]| {
+        ArrivalCurve::new(Nanos(20), steps.iter().map(|&(window, count)| (Nanos(window), count)).collect())
+    };
+    assert_eq!(curve(&[(0, 1)]), Err(ArrivalCurveError::ZeroStep { step: 0 }));
+    assert_eq!(curve(&[(0, 1), (1, 2)]), Err(ArrivalCurveError::ZeroStep { step: 0 }));
+    assert_eq!(curve(&[(7, 1)]), Err(ArrivalCurveError::LateFirstStep { window: Nanos(7) }));
+    // The set of that crate's answer: two tasks with C = 5 and T = 20.
+    let twins = |priority| row(5, 20, 20).curve(20, &[(1, 1)]).priority(priority);
+    check(Policy::FixedPriority, &[twins(0), twins(1)], &[9, 10]);
+    check(Policy::Fifo, &[twins(0), twins(1)], &[10, 10]);
+    check(Policy::Edf, &[twins(0), twins(1)], &[10, 10]);
+}
+
+/// A burst is as long as it says: its average distance of 20 would answer 3 and 6.
+#[test]
+fn a_burst_is_not_spread_out() {
+    let rows = [row(3, 20, 60).curve(60, &[(1, 3)]).priority(0), row(4, 60, 60).priority(1)];
+    check(Policy::FixedPriority, &rows, &[12, 13]);
+    check(Policy::Edf, &rows, &[13, 13]);
+    check(Policy::Fifo, &rows, &[13, 13]);
+    assert_eq!(bound(Policy::FixedPriority, &rows, 0).job, 2);
+    let late = [row(3, 20, 12).curve(60, &[(1, 3)]), row(4, 60, 60)];
+    assert!(edf::demand_test(&set(Policy::Edf, &late)).is_ok());
+    let early = [row(3, 20, 11).curve(60, &[(1, 3)]), row(4, 60, 60)];
+    assert!(edf::demand_test(&set(Policy::Edf, &early)).is_err());
+}
+
+/// One tick of jitter lets jobs of a burst overtake each other; it does not make the burst longer.
+#[test]
+fn jitter_does_not_add_a_job_to_a_burst() {
+    let burst = [row(3, 20, 60).curve(60, &[(1, 2)]).jitter(1).priority(0)];
+    for policy in [Policy::FixedPriority, Policy::Edf, Policy::Fifo] {
+        check(policy, &burst, &[7]);
+    }
+}
+
+/// A curve may allow more in a horizon than in the parts of it: six jobs in 9 ticks, but one in any 4. More than the
+/// parts cannot come, so that this is no overload.
+#[test]
+fn a_curve_s_long_run_is_that_of_its_densest_window() {
+    let rows = [row(2, 4, 9).curve(9, &[(1, 1), (5, 6)]).priority(0)];
+    check(Policy::FixedPriority, &rows, &[2]);
+    assert!(admit(&set(Policy::FixedPriority, &rows)).admitted());
+    assert!(edf::demand_test(&set(Policy::Edf, &rows)).is_ok());
+}
+
+fn recovering(length: u64, gap: u64) -> Overheads {
+    Overheads { recovery: Stall { length: Nanos(length), gap: Nanos(gap) }, ..Overheads::default() }
+}
+
+/// A stall that begins after the last segment has started still delays its end, and no job overtakes in it.
+#[test]
+fn a_stall_pauses_what_runs() {
+    let rows = [row(2, 20, 20).priority(0), row(6, 20, 20).priority(1)];
+    let set = set_with(Policy::FixedPriority, recovering(3, 10), &rows);
+    // 5 of blocking, 2 and two stalls, the first of which began with what blocks; 8 and two stalls, the second while the
+    // last segment runs.
+    assert_eq!(bounds(&set), [Some(13), Some(14)]);
+    let verdict = admit(&set);
+    let terms = &verdict.tasks[1].bound.as_ref().unwrap().terms;
+    assert!(terms.iter().any(|term| term.kind == TermKind::Recovery && term.ns == 6), "{terms:?}");
+}
+
+/// What blocks can have been stopped by a stall at the very instant at which it was chosen: the next stall is one tick
+/// earlier than after a stall that begins with the busy period.
+#[test]
+fn a_stall_may_begin_with_the_blocking_segment() {
+    let rows = [row(2, 30, 30).priority(0), row(6, 30, 30).priority(1)];
+    let answer = |gap| bounds(&set_with(Policy::FixedPriority, recovering(3, gap), &rows))[0];
+    // 5 + 2 + 3 is done at 10: a second stall at 10 − 1 delays it, one at 10 does not.
+    assert_eq!((answer(11), answer(10), answer(9)), (Some(10), Some(13), Some(13)));
+}
+
+/// Stalls are part of the load: 3 of 10 for them leave less than the tasks ask for.
+#[test]
+fn stalls_count_in_the_load() {
+    let rows = [row(7, 20, 100).priority(0), row(8, 20, 100).priority(1)];
+    for policy in [Policy::FixedPriority, Policy::Edf, Policy::Fifo] {
+        assert!(admit(&set(policy, &rows)).admitted());
+        let stalled = admit(&set_with(policy, recovering(3, 10), &rows));
+        assert_eq!(stalled.rejections[0], Rejection::Overload { utilisation_ppm: 1_050_000 }, "{policy}");
+    }
+    let edf = set_with(Policy::Edf, recovering(3, 10), &rows);
+    assert_eq!(edf::demand_test(&edf), Err(edf::DemandWitness::Overload { utilisation_ppm: 1_050_000 }));
+}
+
+/// A burst asks for the time of all its jobs: three of 8 in 20 are an overload, however long they are spread out.
+#[test]
+fn a_burst_counts_in_the_load_with_all_its_jobs() {
+    let rows = [row(8, 20, 100).curve(20, &[(1, 3)]).priority(0)];
+    let overload = Rejection::Overload { utilisation_ppm: 1_200_000 };
+    for policy in [Policy::FixedPriority, Policy::Edf, Policy::Fifo] {
+        assert_eq!(admit(&set(policy, &rows)).rejections[0], overload, "{policy}");
+    }
+    let demand = edf::demand_test(&set(Policy::Edf, &rows));
+    assert_eq!(demand, Err(edf::DemandWitness::Overload { utilisation_ppm: 1_200_000 }));
 }

@@ -54,11 +54,19 @@ impl ArrivalLaw {
         }
     }
 
-    /// The average time between two jobs at the long-run rate, rounded down: the period where there is one.
+    /// The average time between two jobs at the long-run rate, rounded down but at least 1 ns (unless the period is 0):
+    /// the period where there is one.
+    ///
+    /// Bursts are denser: no bound may be computed with this.
     #[must_use]
     pub fn mean_distance(&self) -> Nanos {
-        let (jobs, window) = self.rate();
-        Nanos(window.0 / jobs.max(1))
+        match self {
+            Self::Sporadic(period) => *period,
+            Self::Curve(curve) => {
+                let (jobs, window) = curve.rate();
+                Nanos((window.0 / jobs).max(1))
+            }
+        }
     }
 
     /// `α(x)`: the most jobs that arrive in any half-open window `[t, t + x)`. `u64::MAX` stands for all that is more.
@@ -368,7 +376,8 @@ mod tests {
                     let within = |i: usize| law.arrivals_within(at - arrived[i] + 1);
                     (0..arrived.len()).all(|i| (arrived.len() - i + 1) as u64 <= within(i))
                 };
-                let first = (arrived.last().copied().unwrap_or(0)..).find(|&at| allowed(at));
+                let last = arrived.last().copied().unwrap_or(0);
+                let first = (last..last + 100).find(|&at| allowed(at));
                 assert_eq!(Some(next.earliest().0), first, "{law:?} after {arrived:?}");
                 // Now and then later than it may.
                 let at = next.earliest() + Nanos(if k % 7 == 3 { k % 5 } else { 0 });

@@ -4,7 +4,9 @@
 //! the two talk through two single-slot queues and the operating system's park and unpark. From the first release to
 //! the last retirement neither side allocates or takes a lock.
 use crate::{State, step};
-use aegis_core::{Action, Clock, Decision, Event, Fault, JobId, Nanos, Outcome, Rng, TaskId, TaskSet};
+use aegis_core::{
+    Action, Clock, Decision, Event, Fault, JobId, Nanos, NextArrival, Outcome, Rng, TaskId, TaskSet,
+};
 use aegis_trace::{Body, Recorder};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -18,7 +20,8 @@ pub const WORKER: &str = "aegis-worker";
 pub struct Law {
     /// First arrival after the start of the run: the moment at which the worker has [primed](Executor::prime) itself.
     pub offset: Nanos,
-    /// Later arrivals come up to half a period later than they may, at random; otherwise exactly every period.
+    /// Later arrivals come up to half a period later than they may, at random; otherwise as early as the arrival law
+    /// allows, which is every period.
     pub sporadic: bool,
     /// Unfinished jobs held at a time; a release above that is refused and recorded.
     pub queue: u32,
@@ -135,6 +138,8 @@ fn dispatch(
     let start = clock.now();
     let until = start.saturating_add(run.until);
     let mut arrivals: Vec<Nanos> = run.laws.iter().map(|law| start.saturating_add(law.offset)).collect();
+    let mut allowed: Vec<NextArrival> =
+        run.set.tasks().iter().map(|task| NextArrival::new(&task.arrival)).collect();
     let mut released = vec![0u64; arrivals.len()];
     let mut rng = Rng::new(run.seed);
     let mut stopping = false;
@@ -156,8 +161,8 @@ fn dispatch(
                 released[i] += 1;
                 let late =
                     if run.laws[i].sporadic { rng.between(0, task.arrival.mean_distance().0 / 2) } else { 0 };
-                arrivals[i] =
-                    arrivals[i].saturating_add(task.arrival.mean_distance()).saturating_add(Nanos(late));
+                allowed[i].arrived(arrivals[i]);
+                arrivals[i] = allowed[i].earliest().saturating_add(Nanos(late));
             }
         }
         // Finally one decision on all of it.

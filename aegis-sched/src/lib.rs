@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 pub mod dispatcher;
+pub mod pattern;
 pub mod profile;
 pub mod replay;
 mod scheduler;

@@ -21,6 +21,18 @@ pub trait Workload {
 
     /// How long a segment of a job takes.
     fn execution(&mut self, job: JobId, segment: u16) -> Nanos;
+
+    /// How long the partition stands still before a segment ends that starts at `now` and takes `execution`.
+    fn stalled(&mut self, now: Nanos, execution: Nanos) -> Nanos {
+        let _ = (now, execution);
+        Nanos::ZERO
+    }
+
+    /// Of the tasks whose next jobs are released at one instant, the one with the smallest turn is told first; of equal
+    /// turns the first in the set.
+    fn turn(&self, task: TaskId) -> usize {
+        task.index()
+    }
 }
 
 /// What happened to the jobs of one task.
@@ -38,21 +50,21 @@ pub struct TaskOutcome {
 
 /// Runs `workload` to its end and returns what happened to each task. Every (now, event, decision) is shown to
 /// `observe` in order, which is what a trace records.
-pub fn simulate(
+pub fn simulate<W: Workload>(
     set: &TaskSet,
     queues: &[u32],
-    workload: &mut impl Workload,
+    workload: &mut W,
     mut observe: impl FnMut(Nanos, Event, Decision),
 ) -> Vec<TaskOutcome> {
     let n = set.tasks().len();
     let mut outcomes = vec![TaskOutcome::default(); n];
-    // Of each task the next release and the arrival behind it, the earliest first; of one instant in the order of the set.
-    let mut upcoming: BinaryHeap<Reverse<(Nanos, TaskId, Nanos)>> = (0..n)
-        .filter_map(|i| {
-            let task = TaskId::from(i);
-            workload.next(task).map(|Arrival { arrival, release }| Reverse((release, task, arrival)))
-        })
-        .collect();
+    // Of each task the next release and the arrival behind it, the earliest first; of one instant by their turns.
+    let next_of = |workload: &mut W, task: TaskId| {
+        let Arrival { arrival, release } = workload.next(task)?;
+        Some(Reverse((release, workload.turn(task), task, arrival)))
+    };
+    let mut upcoming: BinaryHeap<Reverse<(Nanos, usize, TaskId, Nanos)>> =
+        (0..n).filter_map(|i| next_of(workload, TaskId::from(i))).collect();
     let mut state = State::new(set, queues);
     let mut ends: Option<(Nanos, JobId)> = None;
     let mut tell = |state: &mut State, now, event| {
@@ -80,20 +92,21 @@ pub fn simulate(
         while let Some(mut next) = upcoming.peek_mut()
             && next.0.0 == now
         {
-            let Reverse((_, task, arrival)) = *next;
+            let Reverse((_, _, task, arrival)) = *next;
             let outcome = &mut outcomes[task.index()];
             let job = JobId { task, seq: outcome.jobs };
             let decision = tell(&mut state, now, Event::Release { job, arrival });
             outcome.jobs += 1;
             outcome.refused += u64::from(decision.action == Action::Refuse);
-            match workload.next(task) {
-                Some(Arrival { arrival, release }) => *next = Reverse((release, task, arrival)),
+            match next_of(workload, task) {
+                Some(later) => *next = later,
                 None => drop(PeekMut::pop(next)),
             }
         }
         let decision = tell(&mut state, now, Event::Dispatch);
         if let Action::Start { job, segment } = decision.action {
-            ends = Some((now + workload.execution(job, segment), job));
+            let execution = workload.execution(job, segment);
+            ends = Some((now + execution + workload.stalled(now, execution), job));
         }
     }
 }

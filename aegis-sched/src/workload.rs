@@ -1,9 +1,10 @@
 //! Workloads for the simulator: as specified, random, and adversarial (the release patterns that hurt most).
 //!
-//! All of them stay inside the model that the analyses assume: arrivals at least `T` apart, releases within `J` (and
-//! the release overhead) of their arrival, segments no longer than their WCET with overheads.
+//! All of them stay inside the model that the analyses assume: arrivals at least `T` apart or within their curve, releases
+//! within `J` (and the release overhead) of their arrival, segments no longer than their WCET with overheads, stalls no
+//! longer than declared and at least their gap apart.
 use crate::simulator::{Arrival, Workload};
-use aegis_core::{JobId, Nanos, Rng, Task, TaskId, TaskSet};
+use aegis_core::{ArrivalLaw, JobId, Nanos, NextArrival, Rng, Stall, Task, TaskId, TaskSet};
 use std::collections::VecDeque;
 
 /// How long segments take.
@@ -16,21 +17,73 @@ pub enum Execution {
     UpToWcet,
 }
 
+/// The stalls of a partition, as a simulated segment meets them: each begins as soon as it may while something runs, or,
+/// now and then, later or with a later segment.
+#[derive(Debug)]
+struct Standstill {
+    /// Each source with the earliest next beginning.
+    sources: Vec<(Stall, Nanos)>,
+}
+
+impl Standstill {
+    fn new(set: &TaskSet) -> Self {
+        let overheads = set.overheads();
+        let all = [overheads.recovery, overheads.clock_change, overheads.reload];
+        let some = all.into_iter().filter(|stall| stall.length > Nanos::ZERO);
+        Self { sources: some.map(|stall| (stall, Nanos::ZERO)).collect() }
+    }
+
+    /// After this long without a stall all of them may come.
+    fn longest_gap(&self) -> Nanos {
+        self.sources.iter().map(|(stall, _)| stall.gap).max().unwrap_or_default()
+    }
+
+    /// How long they make a segment wait that starts at `now` and takes `execution`.
+    fn during(&mut self, now: Nanos, execution: Nanos, rng: &mut Rng) -> Nanos {
+        let mut end = now + execution;
+        let mut more = !self.sources.is_empty();
+        while more {
+            more = false;
+            for (stall, next) in &mut self.sources {
+                let earliest = now.max(*next);
+                if earliest >= end || rng.one_in(8) {
+                    continue;
+                }
+                let late = if rng.one_in(4) { rng.between(0, (end - earliest).0 - 1) } else { 0 };
+                *next = earliest + Nanos(late) + stall.gap;
+                end += stall.length;
+                more = true;
+            }
+        }
+        end - now - execution
+    }
+}
+
+/// How far an arrival law looks back.
+fn reach(law: &ArrivalLaw) -> Nanos {
+    match law {
+        ArrivalLaw::Sporadic(period) => *period,
+        ArrivalLaw::Curve(curve) => curve.horizon(),
+    }
+}
+
 /// Periodic arrivals from given offsets, as a system file states them; releases at once or at random within the jitter.
 #[derive(Debug)]
 pub struct Periodic<'a> {
     set: &'a TaskSet,
     next: Vec<Nanos>,
+    allowed: Vec<NextArrival<'a>>,
     released: Vec<Nanos>,
     horizon: Nanos,
     gaps: Vec<bool>,
+    stalls: Standstill,
     execution: Execution,
     rng: Rng,
 }
 
 impl<'a> Periodic<'a> {
-    /// Task `i` arrives at `offsets[i]` (0 when absent) and then every period, up to and including `horizon`; where
-    /// `sporadic[i]`, each gap is up to half a period longer, at random.
+    /// Task `i` arrives at `offsets[i]` (0 when absent) and then every period, or as early as its curve allows, up to and
+    /// including `horizon`; where `sporadic[i]`, each gap is up to half a period longer, at random.
     #[must_use]
     pub fn new(
         set: &'a TaskSet,
@@ -45,9 +98,11 @@ impl<'a> Periodic<'a> {
         Self {
             set,
             next: (0..n).map(at).collect(),
+            allowed: set.tasks().iter().map(|task| NextArrival::new(&task.arrival)).collect(),
             released: vec![Nanos::ZERO; n],
             horizon,
             gaps: (0..n).map(|i| sporadic.get(i).copied().unwrap_or_default()).collect(),
+            stalls: Standstill::new(set),
             execution,
             rng: Rng::new(seed),
         }
@@ -62,7 +117,8 @@ impl Workload for Periodic<'_> {
             return None;
         }
         let extra = if self.gaps[i] { self.rng.between(0, spec.arrival.mean_distance().0 / 2) } else { 0 };
-        self.next[i] = arrival + spec.arrival.mean_distance() + Nanos(extra);
+        self.allowed[i].arrived(arrival);
+        self.next[i] = self.allowed[i].earliest() + Nanos(extra);
         let jitter = spec.jitter + self.set.overheads().release;
         let delay = if jitter == Nanos::ZERO { 0 } else { self.rng.between(0, jitter.0) };
         let release = (arrival + Nanos(delay)).max(self.released[i]);
@@ -72,6 +128,10 @@ impl Workload for Periodic<'_> {
 
     fn execution(&mut self, job: JobId, segment: u16) -> Nanos {
         duration(self.set, self.execution, &mut self.rng, job, segment)
+    }
+
+    fn stalled(&mut self, now: Nanos, execution: Nanos) -> Nanos {
+        self.stalls.during(now, execution, &mut self.rng)
     }
 }
 
@@ -89,6 +149,8 @@ pub struct Adversary<'a> {
     /// The common release of the next episode.
     start: Nanos,
     upcoming: Vec<VecDeque<Arrival>>,
+    allowed: Vec<NextArrival<'a>>,
+    stalls: Standstill,
     jobs_left: u64,
     execution: Execution,
     rng: Rng,
@@ -103,6 +165,8 @@ impl<'a> Adversary<'a> {
             length,
             start: Nanos::ZERO,
             upcoming: vec![VecDeque::new(); set.tasks().len()],
+            allowed: set.tasks().iter().map(|task| NextArrival::new(&task.arrival)).collect(),
+            stalls: Standstill::new(set),
             jobs_left: jobs,
             execution,
             rng: Rng::new(seed),
@@ -111,10 +175,12 @@ impl<'a> Adversary<'a> {
         adversary
     }
 
-    /// Long enough for everything to finish and for every task to be free to arrive again, early jitter included.
+    /// Long enough for everything to finish and for every task to be free to arrive again, early jitter included, and
+    /// for every stall to be free to come again.
     fn silence(&self) -> Nanos {
-        let reach = |t: &Task| t.arrival.mean_distance() + t.deadline + self.jitter(t) * 2;
-        self.length + self.set.tasks().iter().map(reach).max().unwrap_or_default() + Nanos(1)
+        let reach = |t: &Task| reach(&t.arrival) + t.deadline + self.jitter(t) * 2;
+        let quiet = self.set.tasks().iter().map(reach).max().unwrap_or_default();
+        self.length + quiet.max(self.stalls.longest_gap()) + Nanos(1)
     }
 
     fn jitter(&self, task: &Task) -> Nanos {
@@ -143,12 +209,13 @@ impl<'a> Adversary<'a> {
             } else if i == victim {
                 // Its deadline falls on a deadline of another task; its own earlier jobs are as dense as they may be.
                 let other = &self.set.tasks()[aligned_to];
-                let deadline = i128::from(jobs_before) * i128::from(other.arrival.mean_distance().0)
-                    + i128::from(other.deadline.0)
+                let deadline = i128::from(other.arrival.distance(jobs_before)) + i128::from(other.deadline.0)
                     - i128::from(self.jitter(other).0);
                 let arrival = deadline - i128::from(task.deadline.0);
                 let earliest = -i128::from(jitter.0);
-                earliest + (arrival - earliest).max(0).rem_euclid(i128::from(task.arrival.mean_distance().0))
+                let later = u64::try_from(arrival - earliest).unwrap_or(0);
+                let own_before = task.arrival.arrivals_within(later.saturating_add(1)) - 1;
+                earliest + i128::from(later - task.arrival.distance(own_before).min(later))
             } else {
                 -i128::from(jitter.0)
             };
@@ -157,10 +224,7 @@ impl<'a> Adversary<'a> {
             let mut arrival = Nanos(u64::try_from(i128::from(self.start.0) + first).unwrap_or_default());
             let mut released = Nanos::ZERO;
             // However short its period beside the others', a task brings no more jobs than fit in memory.
-            let until = until.min(
-                self.start.saturating_add(Nanos(task.arrival.mean_distance().0.saturating_mul(MOST_JOBS))),
-            );
-            loop {
+            for _ in 0..MOST_JOBS {
                 let delay = if tight { 0 } else { self.rng.between(0, jitter.0) };
                 let release = (arrival + Nanos(delay)).max(released);
                 released = if tight { release.max(together) } else { release };
@@ -168,7 +232,8 @@ impl<'a> Adversary<'a> {
                 self.jobs_left = self.jobs_left.saturating_sub(1);
                 last = last.max(arrival);
                 let gap = if tight { 0 } else { self.rng.between(0, task.arrival.mean_distance().0) };
-                arrival = arrival + task.arrival.mean_distance() + Nanos(gap);
+                self.allowed[i].arrived(arrival);
+                arrival = self.allowed[i].earliest() + Nanos(gap);
                 if arrival > until {
                     break;
                 }
@@ -189,6 +254,10 @@ impl Workload for Adversary<'_> {
     fn execution(&mut self, job: JobId, segment: u16) -> Nanos {
         duration(self.set, self.execution, &mut self.rng, job, segment)
     }
+
+    fn stalled(&mut self, now: Nanos, execution: Nanos) -> Nanos {
+        self.stalls.during(now, execution, &mut self.rng)
+    }
 }
 
 fn duration(set: &TaskSet, execution: Execution, rng: &mut Rng, job: JobId, segment: u16) -> Nanos {
@@ -205,25 +274,23 @@ fn duration(set: &TaskSet, execution: Execution, rng: &mut Rng, job: JobId, segm
 #[cfg(test)]
 mod tests {
     use super::*;
-    use aegis_core::{Overheads, Policy, TaskDraft};
+    use aegis_core::{ArrivalCurve, Overheads, Policy, TaskDraft};
 
     /// Every workload must stay inside the model: otherwise a bound that holds would seem broken, and the reverse.
     fn check(set: &TaskSet, workload: &mut impl Workload) -> usize {
         let mut jobs = 0;
         for (i, task) in set.tasks().iter().enumerate() {
             let jitter = task.jitter + set.overheads().release;
-            let mut before: Option<Arrival> = None;
+            let mut before: Vec<Arrival> = Vec::new();
             while let Some(now) = workload.next(TaskId::from(i)) {
                 jobs += 1;
                 assert!(now.arrival <= now.release && now.release <= now.arrival + jitter, "{now:?}");
-                if let Some(before) = before {
-                    assert!(
-                        now.arrival >= before.arrival + task.arrival.mean_distance(),
-                        "{before:?} {now:?}"
-                    );
-                    assert!(now.release >= before.release, "{before:?} {now:?}");
+                for (k, then) in before.iter().rev().take(20).enumerate() {
+                    let window = (now.arrival - then.arrival).0 + 1;
+                    assert!(k as u64 + 2 <= task.arrival.arrivals_within(window), "{then:?} {now:?}");
+                    assert!(now.release >= then.release, "{then:?} {now:?}");
                 }
-                before = Some(now);
+                before.push(now);
             }
             let job = JobId { task: TaskId::from(i), seq: 0 };
             let most = task.segments[0] + set.overheads().around_segment().unwrap() + set.overheads().copy;
@@ -232,16 +299,19 @@ mod tests {
         jobs
     }
 
-    #[test]
-    fn workloads_stay_inside_the_model() {
-        let draft = |name: &str, c, t, d, j| TaskDraft {
+    fn draft(name: &str, c: u64, arrival: impl Into<ArrivalLaw>, d: u64, j: u64) -> TaskDraft {
+        TaskDraft {
             name: name.to_owned(),
             segments: vec![Nanos(c)],
-            arrival: Nanos(t).into(),
+            arrival: arrival.into(),
             deadline: Some(Nanos(d)),
             jitter: Nanos(j),
             priority: None,
-        };
+        }
+    }
+
+    #[test]
+    fn workloads_stay_inside_the_model() {
         let overheads = Overheads {
             release: Nanos(1),
             dispatch: Nanos(1),
@@ -250,7 +320,16 @@ mod tests {
             completion: Nanos(2),
             ..Overheads::default()
         };
-        let drafts = vec![draft("a", 2, 10, 8, 3), draft("b", 3, 17, 40, 0), draft("c", 1, 4, 4, 9)];
+        // Bursts of two, and a curve that allows four jobs at the end of a window that holds only one in its half.
+        let burst = ArrivalCurve::new(Nanos(30), vec![(Nanos(1), 2), (Nanos(9), 3)]).unwrap();
+        let uneven = ArrivalCurve::new(Nanos(20), vec![(Nanos(1), 1), (Nanos(12), 4)]).unwrap();
+        let drafts = vec![
+            draft("a", 2, Nanos(10), 8, 3),
+            draft("b", 3, Nanos(17), 40, 0),
+            draft("c", 1, Nanos(4), 4, 9),
+            draft("d", 1, burst, 40, 3),
+            draft("e", 1, uneven, 30, 0),
+        ];
         let set = TaskSet::new(Policy::Edf, overheads, drafts).unwrap();
         for seed in 0..50 {
             let mut adversary = Adversary::new(&set, Nanos(60), 1_000, Execution::UpToWcet, seed);
@@ -260,6 +339,35 @@ mod tests {
             let mut periodic =
                 Periodic::new(&set, &offsets, &sporadic, Nanos(500), Execution::UpToWcet, seed);
             assert!(check(&set, &mut periodic) > 100);
+        }
+    }
+
+    /// In no span of time do stalls take longer than those that can begin in it.
+    #[test]
+    fn stalls_stay_inside_the_model() {
+        let stall = |length, gap| Stall { length: Nanos(length), gap: Nanos(gap) };
+        let sources = [stall(3, 10), stall(2, 17)];
+        let overheads = Overheads { recovery: sources[0], clock_change: sources[1], ..Overheads::default() };
+        let set = TaskSet::new(Policy::Edf, overheads, vec![draft("a", 4, Nanos(20), 20, 0)]).unwrap();
+        for seed in 0..50 {
+            let mut world = Adversary::new(&set, Nanos(60), 100, Execution::Wcet, seed);
+            let mut rng = Rng::new(seed);
+            let mut now = Nanos(5);
+            let mut spans: Vec<(Nanos, Nanos, u64)> = Vec::new();
+            for _ in 0..200 {
+                let execution = Nanos(rng.between(1, 12));
+                let stalled = world.stalled(now, execution);
+                let end = now + execution + stalled;
+                spans.push((now, end, stalled.0));
+                now = end + Nanos(if rng.one_in(3) { rng.between(0, 20) } else { 0 });
+                let mut taken = 0;
+                for (from, _, stalled) in spans.iter().rev() {
+                    taken += stalled;
+                    let most = |stall: &Stall| (end - *from).0.div_ceil(stall.gap.0) * stall.length.0;
+                    assert!(taken <= sources.iter().map(most).sum::<u64>(), "seed {seed}: {spans:?}");
+                }
+            }
+            assert!(spans.iter().filter(|(.., stalled)| *stalled > 0).count() > 50, "seed {seed}");
         }
     }
 }

@@ -3,7 +3,9 @@
 //!
 //! `AEGIS_JOBS` sets the number of jobs (default 1 000 000 in debug builds, 10 000 000 in release), `AEGIS_SEED` the seed.
 use aegis_analysis::admit;
-use aegis_core::{Nanos, Overheads, Policy, Rng, TaskDraft, TaskSet, TermKind, Verdict};
+use aegis_core::{
+    ArrivalCurve, ArrivalLaw, Nanos, Overheads, Policy, Rng, Stall, TaskDraft, TaskSet, TermKind, Verdict,
+};
 use aegis_sched::simulator::{TaskOutcome, simulate};
 use aegis_sched::workload::{Adversary, Execution, Periodic};
 use std::fmt;
@@ -25,12 +27,17 @@ fn log_uniform(rng: &mut Rng, low: u64, high: u64) -> u64 {
 }
 
 /// A random system: two to five tasks of small integer times, so that coincidences are frequent, or up to twenty with
-/// periods from 1 to 260 ms; jitter, segments, overheads and deadlines of every kind.
+/// periods from 1 to 260 ms; jitter, bursts, segments, overheads, stalls and deadlines of every kind.
 fn system(rng: &mut Rng, policy: Policy) -> TaskSet {
     let tiny = !rng.one_in(4);
     let n = if tiny { rng.between(2, 5) } else { rng.between(3, 20) };
     let tick = if tiny { 1 } else { 20_000 };
     let overheads = if rng.one_in(3) {
+        let mut stall = || {
+            let length = if rng.one_in(2) { rng.between(1, 4 * tick) } else { 0 };
+            Stall { length: Nanos(length), gap: Nanos(rng.between(5 * length, 50 * length)) }
+        };
+        let (recovery, clock_change, reload) = (stall(), stall(), stall());
         let mut upto = |ticks: u64| Nanos(rng.between(0, ticks * tick));
         Overheads {
             release: upto(2),
@@ -38,7 +45,9 @@ fn system(rng: &mut Rng, policy: Policy) -> TaskSet {
             launch: upto(1),
             copy: upto(1),
             completion: upto(1),
-            ..Overheads::default()
+            recovery,
+            clock_change,
+            reload,
         }
     } else {
         Overheads::default()
@@ -55,13 +64,26 @@ fn system(rng: &mut Rng, policy: Policy) -> TaskSet {
         TaskDraft {
             name: format!("t{i}"),
             segments,
-            arrival: Nanos(period).into(),
+            arrival: if rng.one_in(4) { burst(rng, period) } else { Nanos(period).into() },
             deadline: Some(Nanos(rng.between(period / 2 + 1, period * 2))),
             jitter: Nanos(if rng.one_in(3) { rng.between(0, period) } else { 0 }),
             priority: None,
         }
     };
     TaskSet::new(policy, overheads, (0..n).map(task).collect()).expect("the generator makes valid sets")
+}
+
+/// Up to three jobs at once or in some way one after the other, in the long run one in a period or more.
+fn burst(rng: &mut Rng, period: u64) -> ArrivalLaw {
+    let most = rng.between(1, 3);
+    let horizon = period * most;
+    let mut steps = vec![(Nanos(1), rng.between(1, most))];
+    while let Some(&(window, count)) = steps.last()
+        && count < most
+    {
+        steps.push((Nanos(rng.between(window.0 + 1, window.0 + period / 2)), count + 1));
+    }
+    ArrivalCurve::new(Nanos(horizon), steps).expect("the steps grow and end before the horizon").into()
 }
 
 /// Who decides when jobs come.

@@ -39,6 +39,8 @@ enum Command {
     Profile(ProfileArgs),
     /// Proves that every deadline is met, or says which one is not and why
     Admit(AdmitArgs),
+    /// Checks the proof that `admit --certificate` wrote, without the analyses that made it
+    VerifyCertificate(VerifyCertificateArgs),
     /// Plans the memory of all models together, or places given buffers
     Plan(PlanArgs),
     /// Runs a system: load, profile, admit, plan, run, report
@@ -160,7 +162,7 @@ impl From<PolicyArg> for Policy {
 #[derive(Debug, Args)]
 pub(crate) struct TasksArgs {
     /// The system file; models without a stated `wcet` are measured first, once
-    #[arg(required_unless_present = "tasks", conflicts_with = "tasks")]
+    #[arg(conflicts_with = "tasks")]
     pub system: Option<PathBuf>,
     /// Tasks without models instead: JSON {"policy": "np-edf|np-fp|fifo", "tasks": [{"name", "c_ns", "t_ns", "d_ns"}]},
     /// with everything that schema/tasks.schema.json documents; or YAML in the shape of POET
@@ -180,12 +182,44 @@ pub(crate) struct TasksArgs {
 pub(crate) struct AdmitArgs {
     #[command(flatten)]
     pub tasks: TasksArgs,
-    /// Which partition the pictures show [default: the first]
+    /// Seeks how far each WCET, period, deadline and jitter may move before the answer changes
+    #[arg(long)]
+    pub margins: bool,
+    /// Which partition the pictures and the certificate are of [default: the first]
     #[arg(long, value_name = "NAME")]
     pub partition: Option<String>,
     /// Draws demand against time: what EDF must serve in every window, and where that is too much
     #[arg(long, value_name = "FILE")]
     pub svg_demand: Option<PathBuf>,
+    /// Draws the schedule in which the task with the least slack responds as late as it can: the witness of a miss
+    #[arg(long, value_name = "FILE")]
+    pub svg_schedule: Option<PathBuf>,
+    /// Writes the proof of the answer, for `aegis verify-certificate`
+    #[arg(long, value_name = "OUT")]
+    pub certificate: Option<PathBuf>,
+    #[command(flatten)]
+    pub jobs: JobsArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct VerifyCertificateArgs {
+    /// The certificate
+    pub certificate: PathBuf,
+}
+
+/// A job set instead of tasks.
+#[derive(Debug, Args)]
+pub(crate) struct JobsArgs {
+    /// Jobs instead of tasks: CSV in the shape of SAG, `task, job, release min, max, cost min, max, deadline, priority`,
+    /// times in ns. Says when each job ends at the earliest and at the latest, over every schedule
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["system", "tasks", "policy"])]
+    pub jobs: Option<PathBuf>,
+    /// Which job waits for which: CSV `from task, job, to task, job[, delay min, max]`
+    #[arg(long, value_name = "FILE", requires = "jobs")]
+    pub prec: Option<PathBuf>,
+    /// Also writes the completion times, as CSV in the shape of SAG
+    #[arg(long, value_name = "FILE", requires = "jobs")]
+    pub completions: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -244,7 +278,7 @@ pub(crate) struct SimulateArgs {
     /// How long jobs are released, in virtual time
     #[arg(long, default_value = "10 s", allow_hyphen_values = true)]
     pub duration: Nanos,
-    /// First arrival of a task, as in `lidar=1ms`; may be repeated [default: the system file's offset, else 0]
+    /// First arrival of a task, as in `lidar=1ms`; may be repeated [default: the file's offset, else 0]
     #[arg(long, value_name = "TASK=TIME", value_parser = offset)]
     pub offset: Vec<(String, Nanos)>,
     /// How long segments take
@@ -355,6 +389,7 @@ pub fn main() -> u8 {
         Command::Inspect(args) => command::inspect::run(args, &output),
         Command::Profile(args) => command::profile::run(args, &output),
         Command::Admit(args) => command::admit::run(args, &output),
+        Command::VerifyCertificate(args) => command::verify_certificate::run(args, &output),
         Command::Plan(args) => command::plan::run(args, &output),
         Command::Run(args) => command::run::run(args, &output),
         Command::Simulate(args) => command::simulate::run(args, &output),

@@ -78,6 +78,9 @@ pub enum Error {
         /// The verdict with its witnesses.
         verdict: Box<Verdict>,
     },
+    /// The answer of admission has no proof that could be written down.
+    #[error("no certificate: {0}")]
+    NoCertificate(#[from] aegis_analysis::certify::NoCertificate),
     /// A trace cannot be written or read.
     #[error(transparent)]
     Trace(#[from] aegis_trace::TraceError),
@@ -117,6 +120,7 @@ impl Error {
             | Self::Backend { .. }
             | Self::Trace(_)
             | Self::HostChanged { .. }
+            | Self::NoCertificate(_)
             | Self::Defect(_)
             | Self::Write { .. } => 1,
         }
@@ -136,6 +140,7 @@ impl Error {
             Self::Memory(_) => "out_of_memory",
             Self::HostChanged { .. } => "host_changed",
             Self::NotAdmitted { .. } => "not_admitted",
+            Self::NoCertificate(_) => "no_certificate",
             Self::Trace(_) => "trace",
             Self::Defect(_) => "defect",
             Self::Write { .. } => "cannot_write",

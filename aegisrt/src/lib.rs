@@ -17,6 +17,7 @@ mod error;
 pub mod execute;
 pub mod heap;
 mod host;
+mod jobs_csv;
 pub mod load;
 pub mod measure;
 pub mod memory;

@@ -134,7 +134,12 @@ fn unknown_keys_list_the_known_ones() {
         "[device]\n§mem = \"1 GiB\"",
         &["unknown key `mem`; known here: `memory`, `threads`, `ort_library`"],
     );
-    before("[overhead]\n§relase = \"1 ms\"", &["known here: `release`, `dispatch`, `completion`"]);
+    before(
+        "[overhead]\n§relase = \"1 ms\"",
+        &[
+            "known here: `release`, `dispatch`, `launch`, `copy`, `completion`, `recovery`, `clock_change`, `reload`",
+        ],
+    );
     before(
         "[policy]\nkind = §\"round-robin\"",
         &["`round-robin` is not known here", "`edf`", "`fixed-priority`"],
@@ -381,5 +386,23 @@ mod models {
         assert_eq!(error["code"], "backend_unavailable");
         let message = error["message"].as_str().unwrap();
         assert!(message.contains("backend `tvm` is not in this build; rebuild with"), "{message}");
+    }
+}
+
+#[test]
+fn overheads() {
+    for field in ["launch", "copy"] {
+        before(&format!("[overhead]\n{field} = §\"-1 ms\""), &["`-1 ms` is negative"]);
+    }
+    for stall in ["recovery", "clock_change", "reload"] {
+        let with = |table: &str| format!("[overhead]\n{stall} = {table}");
+        before(&with("§\"1 ms\""), &["expected a table"]);
+        before(&with("§{ length = \"1 ms\" }"), &["`gap` is missing; add it"]);
+        before(&with("{ length = §1, gap = \"1 s\" }"), &["`1` has no unit"]);
+        before(&with("{ length = \"1 ms\", gap = \"1 s\", §often = 1 }"), &["known here: `length`, `gap`"]);
+        before(
+            &with("§{ length = \"2 ms\", gap = \"1 ms\" }"),
+            &[&format!("overhead `{stall}` takes 2 ms and may come again after 1 ms"), "at least the length"],
+        );
     }
 }

@@ -26,10 +26,7 @@ fn all_but(field: &str) -> String {
 #[test]
 fn missing_fields() {
     task("{ \"c_ns\": 1, \"t_ns\": 10 §}", &["`name` is missing; add it"]);
-    task(
-        "§{ \"name\": \"B\", \"c_ns\": 1 }",
-        &["task `B` states neither `t_ns` nor `arrival`; state one"],
-    );
+    task("§{ \"name\": \"B\", \"c_ns\": 1 }", &["task `B` states neither `t_ns` nor `arrival`; state one"]);
     task(
         "§{ \"name\": \"B\", \"t_ns\": 10 }",
         &["task `B` states none of `c_ns`, `segments_ns` and `segments`; state one"],
@@ -266,11 +263,17 @@ fn overheads() {
             "{{ \"policy\": \"fifo\", \"overheads\": {overheads},\n  \"tasks\": [{{\"name\":\"A\",\"c_ns\":1,\"t_ns\":9}}] }}"
         )
     };
-    check(&with("{ §\"start_ns\": 1 }"), &["unknown key `start_ns`; known here: `release_ns`, `dispatch_ns`, "]);
+    check(
+        &with("{ §\"start_ns\": 1 }"),
+        &["unknown key `start_ns`; known here: `release_ns`, `dispatch_ns`, "],
+    );
     check(&with("{ \"recovery\": { \"length_ns\": 1 §} }"), &["`gap_ns` is missing"]);
     check(
         &with("§{ \"recovery\": { \"length_ns\": 5, \"gap_ns\": 4 } }"),
-        &["overhead `recovery` takes 5 ns and may come again after 4 ns", "the gap must be at least the length"],
+        &[
+            "overhead `recovery` takes 5 ns and may come again after 4 ns",
+            "the gap must be at least the length",
+        ],
     );
     check(&with("{ \"copy_ns\": §\"1 ms\" }"), &["expected a whole number", "found string \"1 ms\""]);
 }
@@ -286,7 +289,11 @@ fn partitions() {
     const A: &str = "{\"name\":\"A\",\"c_ns\":1,\"t_ns\":9}";
     const ON_LEFT: &str = "{\"name\":\"A\",\"c_ns\":1,\"t_ns\":9,\"partition\":\"left\"}";
     check("§{ \"partitions\": [], \"tasks\": [] }", &["`partitions` is empty; state at least one"]);
-    partitioned("§{\"name\":\"left\"}", A, &["partition `left` states no `policy`, and neither does the file"]);
+    partitioned(
+        "§{\"name\":\"left\"}",
+        A,
+        &["partition `left` states no `policy`, and neither does the file"],
+    );
     partitioned("§{\"name\":\"\",\"policy\":\"fifo\"}", A, &["a partition has an empty name"]);
     partitioned(&format!("{LEFT}, §{LEFT}"), ON_LEFT, &["partition `left`: two partitions have this name"]);
     partitioned(

@@ -32,6 +32,7 @@ helps! {
     trust: "trust",
     profile: "profile",
     admit: "admit",
+    verify_certificate: "verify-certificate",
     plan: "plan",
     run: "run",
     simulate: "simulate",
@@ -49,8 +50,11 @@ fn every_command_is_in_this_file() {
     let listed = folder.aegis("--help").stdout;
     let commands = listed.split("Commands:\n").nth(1).unwrap().split("\n\n").next().unwrap();
     let source = include_str!("help.rs");
-    for command in commands.lines().filter_map(|line| line.strip_prefix("  ")?.split_whitespace().next()) {
-        assert!(command == "help" || source.contains(&format!("    {command}: \"{command}\",")), "{command}");
+    // Deeper lines go on with the description before them.
+    let names = commands.lines().filter_map(|line| line.strip_prefix("  ")?.split(' ').next());
+    for command in names.filter(|name| !name.is_empty()) {
+        let row = format!("    {}: \"{command}\",", command.replace('-', "_"));
+        assert!(command == "help" || source.contains(&row), "{command}");
     }
 }
 

@@ -35,6 +35,7 @@ fn admit_explains_every_bound_by_terms_that_add_up() {
                 keys(&value),
                 [
                     "admitted",
+                    "chains",
                     "confidence",
                     "partitions",
                     "policy",
@@ -297,4 +298,97 @@ fn init_check_plan_inspect_and_doctor() {
         assert_eq!((people.code, people.stderr.as_str()), (0, ""), "{command}");
         assert!(people.stdout.ends_with('\n') && !people.stdout.contains('\u{1b}'), "{people:?}");
     }
+}
+
+/// A bound on execution times that was measured leaves so many misses an hour; one that was stated, nobody knows how many.
+#[test]
+fn measured_wcets_carry_their_confidence_into_the_verdict() {
+    let task = |name: &str, wcet: &str| {
+        format!(
+            "[[task]]\nname = \"{name}\"\nsim = {{ time = {{ law = \"constant\", value = \"1 ms\" }} }}\nperiod = \"1 s\"\n{wcet}\n"
+        )
+    };
+    let profile = "[profile]\nexceedance = 0.05\nconfidence = 0.9\nruns = 45\nwarm_up = 0\n";
+    let folder = Folder::with("measured.toml", format!("{profile}{}{}", task("a", ""), task("b", "")));
+    let value = folder.json("admit measured.toml", 0);
+    let confidence = &value["confidence"];
+    assert_eq!(keys(confidence), ["confidence", "mean_overruns_per_hour", "overruns_per_hour"]);
+    // Two tasks with 3600 jobs an hour each; the bound is the largest of 45 samples.
+    assert_eq!(confidence["overruns_per_hour"], "360");
+    assert_eq!(confidence["confidence"], "0.8");
+    assert_eq!(confidence["mean_overruns_per_hour"], "156.522");
+    let text = folder.aegis("admit measured.toml").stdout;
+    let says =
+        "with confidence 0.8 expect at most 360 such jobs an hour, on average over profiles at most 156.522";
+    assert!(text.contains(says), "{text}");
+
+    folder.write("mixed.toml", format!("{profile}{}{}", task("a", ""), task("b", "wcet = \"2 ms\"")));
+    assert!(folder.json("admit mixed.toml", 0)["confidence"].is_null());
+    let text = folder.aegis("admit mixed.toml").stdout;
+    let says = "no statement about misses an hour: the WCETs of b are stated, not measured";
+    assert!(text.contains(says), "{text}");
+
+    folder.write("tasks.json", r#"{ "policy": "fifo", "tasks": [{ "name": "a", "c_ns": 1, "t_ns": 9 }] }"#);
+    assert!(folder.json("admit --tasks tasks.json", 0)["confidence"].is_null());
+    assert!(!folder.aegis("admit --tasks tasks.json").stdout.contains("an hour"));
+}
+
+/// Everything that a file can describe at once gets one answer: partitions, bursts, host parts, chains.
+#[test]
+fn a_whole_system_gets_one_answer() {
+    let folder = Folder::with("rover.json", std::fs::read(examples().join("rover.json")).unwrap());
+    let value = folder.json("admit --tasks rover.json", 0);
+    let theorems: Vec<&Value> =
+        list(&value, "partitions").iter().map(|partition| &partition["theorem"]).collect();
+    assert_eq!(theorems, ["response_times", "response_times"]);
+    let [drive] = list(&value, "chains") else { panic!("{value}") };
+    assert_eq!(
+        (&drive["name"], &drive["trigger"], &drive["meets"]),
+        (&"drive".into(), &"time".into(), &true.into())
+    );
+    assert!(drive["data_age_ns"].as_u64() <= drive["latency_ns"].as_u64(), "{drive}");
+    let text = folder.aegis("admit --tasks rover.json").stdout;
+    for part in ["ADMITTED: 5 of 5 tasks", "PARTITION vision (np-edf, every WCET × 1.120", "CHAINS", "drive"]
+    {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+
+    let mut system: Value =
+        serde_json::from_slice(&std::fs::read(folder.path("rover.json")).unwrap()).unwrap();
+    system["tasks"][1]["host"] = serde_json::json!([{ "max_ns": 2_000_000 }]);
+    system["chains"][0]["deadline_ns"] = 1_000.into();
+    folder.write("late.json", system.to_string());
+    let value = folder.json("admit --tasks late.json", 3);
+    assert_eq!(value["partitions"][0]["theorem"], "suspension");
+    let lidar = &value["tasks"][1];
+    assert_eq!(list(lidar, "parts").len(), 2, "{lidar}");
+    for part in list(lidar, "parts") {
+        assert_eq!(total(list(part, "terms"), "ns"), i128::from(part["wcrt_ns"].as_i64().unwrap()), "{part}");
+    }
+    let codes: Vec<&Value> = list(&value, "reasons").iter().map(|reason| &reason["code"]).collect();
+    assert_eq!(codes, ["chain_late"]);
+    let text = folder.aegis("admit --tasks late.json").stdout;
+    for part in ["REJECTED", "part 2 from", "because chain drive: end to end", "with host parts"] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    let answer = folder.aegis("admit --tasks late.json --svg-demand out.svg");
+    assert!(answer.code == 2 && answer.stderr.contains("partition `vision` has host parts"), "{answer:?}");
+}
+
+/// A rejection names the smallest set of tasks that cannot coexist, and what each time may be.
+#[test]
+fn a_rejection_names_the_conflict_and_margins_when_asked() {
+    let folder = Folder::with("mvp.json", std::fs::read(examples().join("mvp.json")).unwrap());
+    let value = folder.json("admit --tasks mvp.json --margins", 3);
+    let partition = &value["partitions"][0];
+    assert_eq!(partition["conflict"]["tasks"], serde_json::json!(["B", "C"]), "{partition}");
+    assert_eq!(partition["conflict"]["smallest"], true);
+    assert_eq!(list(&partition["margins"], "tasks").len(), 3, "{partition}");
+    let text = folder.aegis("admit --tasks mvp.json --margins").stdout;
+    assert!(
+        text.contains("smallest conflict: B and C cannot coexist") && text.contains("may be, alone"),
+        "{text}"
+    );
+    let plain = folder.json("admit --tasks mvp.json", 3);
+    assert!(plain["partitions"][0]["margins"].is_null());
 }

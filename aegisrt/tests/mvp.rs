@@ -135,3 +135,37 @@ fn a_rejected_run_leaves_its_reasons_in_a_trace() {
     let info = folder.json("trace info system.aegis-trace", 0);
     assert_eq!((&info["complete"], &info["missing"]), (&true.into(), &0.into()));
 }
+
+/// An offset in a task file is where its first job arrives in a simulation; the command line has the last word.
+#[test]
+fn offsets_of_a_task_file_reach_the_simulation() {
+    let text = std::fs::read_to_string(examples().join("mvp.json")).unwrap();
+    let mut set: Value = serde_json::from_str(&text).unwrap();
+    for i in 0..2 {
+        set["tasks"][i]["offset_ns"] = 1_000_000.into();
+    }
+    let folder = Folder::with("tasks.json", set.to_string());
+    let missed = |command: &str, code: i32| named(&folder.json(command, code), "A")["missed"].as_u64();
+    assert!(missed("simulate --tasks tasks.json", 3) > Some(0));
+    assert_eq!(missed("simulate --tasks tasks.json --offset A=0ms --offset B=0ms", 0), Some(0));
+}
+
+#[test]
+fn a_simulation_says_what_it_does_not_execute() {
+    let folder = Folder::with(
+        "tasks.json",
+        r#"{ "policy": "fifo", "partitions": [{ "name": "p" }, { "name": "q" }],
+             "tasks": [{ "name": "a", "c_ns": 1, "t_ns": 9, "partition": "p" }] }"#,
+    );
+    let answer = folder.aegis("simulate --tasks tasks.json");
+    assert!(
+        answer.code == 2 && answer.stderr.contains("has 2 partitions; a simulation runs one"),
+        "{answer:?}"
+    );
+    folder.write(
+        "host.json",
+        r#"{ "policy": "fifo", "tasks": [{ "name": "a", "segments_ns": [1, 1], "host": [{ "max_ns": 3 }], "t_ns": 9 }] }"#,
+    );
+    let answer = folder.aegis("simulate --tasks host.json");
+    assert!(answer.code == 2 && answer.stderr.contains("task `a` has host parts"), "{answer:?}");
+}

@@ -74,12 +74,18 @@ fn the_staircase_is_the_computed_demand() {
         let set = set(&folder);
         // Where the axes lie is part of the picture; what lies between is not.
         let [(left, bottom), (right, top)] = corners(&svg, "time")[..] else { panic!("{svg}") };
-        let busy = aegis_analysis::admit(&set).tasks.iter().map(|task| task.bound.as_ref().unwrap().busy_period).max();
+        let busy = aegis_analysis::admit(&set)
+            .tasks
+            .iter()
+            .map(|task| task.bound.as_ref().unwrap().busy_period)
+            .max();
         let busy = busy.unwrap().0;
         let until = (busy + busy / 10).max(100_000_000);
         let steps = curve(&set, aegisrt::Nanos(until));
         // Along the diagonal of the time both axes are known; demand may be above it.
-        let x = |t: u64| left + i64::try_from(i128::from(right - left) * i128::from(t) / i128::from(until)).unwrap();
+        let x = |t: u64| {
+            left + i64::try_from(i128::from(right - left) * i128::from(t) / i128::from(until)).unwrap()
+        };
         let most = steps.iter().map(Step::needed).max().unwrap().0.max(until);
         let full = 70_000 - bottom;
         let y = |t: u64| bottom + i64::try_from(i128::from(full) * i128::from(t) / i128::from(most)).unwrap();
@@ -110,7 +116,7 @@ fn an_admitted_set_shows_no_violation() {
     let svg = picture(&folder, "--svg-demand", 0);
     well_formed(&svg);
     assert!(!svg.contains("class=\"bad\""), "{svg}");
-    assert!(svg.contains("stay within the time"), "{svg}");
+    assert!(svg.contains("stays within the time"), "{svg}");
 }
 
 #[test]
@@ -144,4 +150,85 @@ fn which_partition() {
     let answer = folder.aegis("admit --tasks tasks.json --svg-demand no/such/folder.svg");
     assert_eq!(answer.code, 1, "{answer:?}");
     assert!(answer.stderr.contains("cannot write no/such/folder.svg"), "{answer:?}");
+}
+
+/// A, B and C of the published scenario under fixed priorities: C starts 1 ns before, B responds after 44.999999 ms.
+#[test]
+fn schedule_of_a_rejected_set() {
+    let svg = picture(&mvp("np-fp"), "--svg-schedule", 3);
+    well_formed(&svg);
+    assert!(
+        svg.contains("A takes 64.999999 ms, its bound, after its deadline; C had started 1 ns before"),
+        "{svg}"
+    );
+    insta::assert_snapshot!("schedule_rejected", svg);
+}
+
+/// The boxes of a class: place and width, in thousandths of a pixel.
+fn boxes(svg: &str, class: &str) -> Vec<(i64, i64)> {
+    let milli = |number: &str| {
+        let (whole, part) = number.split_once('.').unwrap_or((number, ""));
+        whole.parse::<i64>().unwrap() * 1000 + format!("{part:0<3}").parse::<i64>().unwrap()
+    };
+    let start = format!("<rect class=\"{class}\" ");
+    svg.split(&start)
+        .skip(1)
+        .map(|rest| {
+            let value = |name: &str| {
+                milli(rest.split_once(&format!("{name}=\"")).unwrap().1.split_once('"').unwrap().0)
+            };
+            (value("x"), value("width"))
+        })
+        .collect()
+}
+
+/// What is drawn is as long as it takes: the boxes of the scenario are 30, 15 and 20 ms wide, on one scale.
+#[test]
+fn boxes_are_as_wide_as_their_segments() {
+    let svg = picture(&mvp("np-fp"), "--svg-schedule", 3);
+    let (blocker, analysed) = (boxes(&svg, "blocker"), boxes(&svg, "late"));
+    let others = boxes(&svg, "job");
+    assert_eq!((blocker.len(), analysed.len(), others.len()), (1, 1, 1), "{svg}");
+    let near = |wide: i64, ms: i64| (wide * 30 - blocker[0].1 * ms).abs() <= 60;
+    assert!(near(others[0].1, 15) && near(analysed[0].1, 20), "{blocker:?} {others:?} {analysed:?}");
+    // One after the other, without a gap.
+    assert!((blocker[0].0 + blocker[0].1 - others[0].0).abs() <= 1);
+    assert!((others[0].0 + others[0].1 - analysed[0].0).abs() <= 1);
+}
+
+#[test]
+fn schedules_under_every_policy_attain_the_bound() {
+    for (policy, says) in [
+        ("np-edf", "A takes 64.999999 ms, its bound, after its deadline"),
+        ("np-fp", "A takes 64.999999 ms, its bound"),
+        ("fifo", "B takes 65 ms, its bound"),
+    ] {
+        let svg = picture(&mvp(policy), "--svg-schedule", 3);
+        well_formed(&svg);
+        assert!(svg.contains(says), "{policy}: {svg}");
+    }
+}
+
+/// A stall in the pattern is in the schedule: the bound is attained with it.
+#[test]
+fn stalls_are_played() {
+    let folder = Folder::with(
+        "tasks.json",
+        r#"{ "policy": "np-fp", "overheads": { "reload": { "length_ns": 7, "gap_ns": 1000 } },
+             "tasks": [{ "name": "a", "c_ns": 10, "t_ns": 100 }, { "name": "b", "c_ns": 30, "t_ns": 200 }] }"#,
+    );
+    let svg = picture(&folder, "--svg-schedule", 0);
+    assert!(svg.contains("its bound"), "{svg}");
+}
+
+#[test]
+fn no_schedule_is_drawn_where_none_is_the_worst() {
+    let folder = Folder::with(
+        "tasks.json",
+        r#"{ "policy": "np-edf", "tasks": [
+             { "name": "a", "c_ns": 60, "t_ns": 100 }, { "name": "b", "c_ns": 50, "t_ns": 100 } ] }"#,
+    );
+    let answer = folder.aegis("admit --tasks tasks.json --svg-schedule out.svg");
+    assert_eq!(answer.code, 2, "{answer:?}");
+    assert!(answer.stderr.contains("--svg-schedule: no task has a bound"), "{answer:?}");
 }

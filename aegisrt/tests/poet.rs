@@ -15,10 +15,8 @@ fn cases() -> Vec<Value> {
 /// A case as POET writes it; every other one with lists in brackets, as in its README.
 fn yaml(case: &Value, flow: bool) -> String {
     let fixed = case["policy"] == "np-fp";
-    let mut text = format!(
-        "scheduling policy: {}\npreemption model: NP\ntask set:\n",
-        if fixed { "FP" } else { "EDF" }
-    );
+    let mut text =
+        format!("scheduling policy: {}\npreemption model: NP\ntask set:\n", if fixed { "FP" } else { "EDF" });
     for (i, task) in case["tasks"].as_array().unwrap().iter().enumerate() {
         let _ = write!(text, "- id: {}\n  worst-case execution time: {}\n", i + 1, task["C"]);
         if let Some(curve) = task["ac"].as_array() {
@@ -121,7 +119,10 @@ fn what_is_not_this_shape() {
     );
     check("§scheduling policy: FP\npreemption model: NP\ntask set: []\n", &["the task set is empty"]);
     check("scheduling policy: FP\npreemption model: NP\ntask set: §7\n", &["expected a list, found `7`"]);
-    check("scheduling policy: FP\n§scheduling policy: FP\n", &["`scheduling policy` is stated twice; keep one"]);
+    check(
+        "scheduling policy: FP\n§scheduling policy: FP\n",
+        &["`scheduling policy` is stated twice; keep one"],
+    );
     check("scheduling policy: [FP\n§", &["this is not YAML"]);
     check("scheduling policy: §&a FP\n", &["anchors, aliases and tags are not read"]);
     check("scheduling policy: §!!str FP\n", &["anchors, aliases and tags are not read"]);
@@ -136,11 +137,15 @@ fn mistakes_in_a_task() {
     task(&format!("- {{id: §two, {FINE}, period: 9}}"), &["expected a whole number, found `two`"]);
     task(&format!("- {{id: §\"2\", {FINE}, period: 9}}"), &["expected a whole number, found `2`"]);
     task(&format!("- §{{id: 1, {FINE}, period: 9}}"), &["task `tsk01`: two tasks have this name"]);
-    task(&format!("- {{id: 2, {FINE}, period: 9, §offset: 3}}"), &["unknown key `offset`; known here: `id`, "]);
+    task(
+        &format!("- {{id: 2, {FINE}, period: 9, §offset: 3}}"),
+        &["unknown key `offset`; known here: `id`, "],
+    );
     for arrival in ["", ", period: 9, min interarrival: 9", ", period: 9, arrival curve: [9, [[1, 1]]]"] {
         let what = if arrival.is_empty() { "none" } else { "more than one" };
-        let says =
-            format!("task `tsk02` states {what} of `period`, `min interarrival` and `arrival curve`; state one");
+        let says = format!(
+            "task `tsk02` states {what} of `period`, `min interarrival` and `arrival curve`; state one"
+        );
         task(&format!("- §{{id: 2, {FINE}{arrival}}}"), &[&says]);
     }
     for (curve, says) in [

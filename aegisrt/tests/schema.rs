@@ -164,19 +164,24 @@ fn every_field_is_documented() {
         let message = parsed(&with(&everything, &format!("{object}/no_such_field"), json!(1))).unwrap_err();
         let (_, known) = message.split_once("known here: ").unwrap_or_else(|| panic!("{message}"));
         let known: BTreeSet<&str> = known.split(", ").map(|name| name.trim_matches('`')).collect();
-        let documented = schema.value().pointer(&format!("{definition}/properties")).unwrap().as_object().unwrap();
+        let documented =
+            schema.value().pointer(&format!("{definition}/properties")).unwrap().as_object().unwrap();
         assert_eq!(known, documented.keys().map(String::as_str).collect(), "{object}");
         for (name, field) in documented {
             assert!(field["description"].is_string(), "{definition}/{name} has no description");
         }
         // The example above shows them all.
         let shown = documented.keys().filter(|name| {
-            let has = |at: &str| everything.pointer(at).is_some_and(|object| object.get(name.as_str()).is_some());
+            let has =
+                |at: &str| everything.pointer(at).is_some_and(|object| object.get(name.as_str()).is_some());
             let kin = object.rsplit_once('/').map_or("", |(kin, _)| kin);
             has(object) || (0..3).any(|i| has(&format!("{kin}/{i}")))
         });
         let hidden = documented.len() - shown.count();
-        assert!(hidden == 0 || object == "/partitions/0/overheads", "{object}: {hidden} fields are not shown");
+        assert!(
+            hidden == 0 || object == "/partitions/0/overheads",
+            "{object}: {hidden} fields are not shown"
+        );
     }
 }
 
@@ -186,11 +191,15 @@ fn answers_have_the_documented_shape() {
     let schema = Schema::open("verdict.schema.json");
     let overload = json!({ "policy": "np-edf", "tasks": [
         { "name": "a", "c_ns": 60, "t_ns": 100 }, { "name": "b", "c_ns": 50, "t_ns": 100 } ] });
-    let everything = with(&everything(), "/tasks/1/host", Value::Null);
-    for value in [overload, everything] {
+    let modes = json!({ "policy": "np-fp", "tasks": [
+        { "name": "hi", "segments": [{ "wcet_ns": 5, "wcet_hi_ns": 9 }], "t_ns": 100 },
+        { "name": "lo", "c_ns": 8, "t_ns": 90, "criticality": "low" } ] });
+    let events = with(&everything(), "/chains/1/trigger", json!("event"));
+    for value in [overload, everything(), modes, events] {
         let folder = Folder::with("tasks.json", value.to_string());
         for policy in ["np-edf", "np-fp", "fifo"] {
-            let answer = folder.aegis(&format!("--format json admit --tasks tasks.json --policy {policy}"));
+            let answer =
+                folder.aegis(&format!("--format json admit --tasks tasks.json --margins --policy {policy}"));
             assert_eq!(schema.errors(&answer.json()), Vec::<String>::new());
         }
     }

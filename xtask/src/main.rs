@@ -3,6 +3,7 @@
 
 mod campaign;
 mod ci;
+mod curves;
 mod jetson;
 mod layers;
 mod licences;
@@ -25,6 +26,7 @@ cargo xtask <task>
            --table prints what the JetPacks bring
   campaign exact | sound | peers [--sets N] [--jobs N] [--seed S]: the evidence for the analyses, as large as asked for
   mutants  [--sample N] [--only TEXT]: seeded defects in the analyses and the scheduler, and which test notices each
+  curves   [--sets N]: docs/acceptance.csv and .svg, the share of random sets that each policy admits
   help     this text
 ";
 
@@ -42,6 +44,7 @@ fn main() -> ExitCode {
         }
         ["tidy"] => tidy::check(&root),
         ["readme"] => readme::check(&root),
+        ["curves", rest @ ..] => curves::run(&root, rest),
         ["mutants", rest @ ..] => mutants::run(&root, rest),
         ["campaign", rest @ ..] => campaign::run(&root, rest),
         ["jetson", rest @ ..] => jetson::run(&root, rest),

@@ -245,3 +245,60 @@ impl<const W: usize> Layer<W> {
 const fn tag(hash: u64) -> u32 {
     (hash >> 32) as u32
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::jobs::Limits;
+    use aegis_core::Rng;
+    use std::collections::BTreeSet;
+
+    fn start<const W: usize>() -> State<W> {
+        State { started: [0; W], hash: 0, first: 0, next: NONE, earliest: 0, latest: 0 }
+    }
+
+    /// Jobs started in any order, near and far: the window over them says the same as the set of their positions.
+    #[test]
+    fn a_window_is_a_set() {
+        for seed in 0..20 {
+            let mut rng = Rng::new(seed);
+            let (mut state, mut set) = (start::<4>(), BTreeSet::new());
+            while set.len() < 600 {
+                let first = (0..).find(|p| !set.contains(p)).unwrap_or(0);
+                let position =
+                    if rng.one_in(4) { first } else { first + u32::try_from(rng.between(0, 255)).unwrap() };
+                if set.insert(position) {
+                    state = state.after(position, 0, 0, 0).unwrap();
+                }
+                assert!((0..first + 300).all(|p| state.has(p) == set.contains(&p)), "seed {seed}");
+            }
+            let far = state.first + 4 * 64;
+            assert!(state.after(far, 0, 0, 0).is_none() && state.after(far - 1, 0, 0, 0).is_some());
+        }
+    }
+
+    /// Intervals of one set of jobs: the instants they hold are those that were put in, and none touch.
+    #[test]
+    fn intervals_hold_what_was_put_in() {
+        for seed in 0..200 {
+            let mut rng = Rng::new(seed);
+            let mut layer = Layer::<1>::default();
+            layer.clear(1);
+            let mut budget = Budget::new(&Limits::default());
+            let mut instants = BTreeSet::new();
+            for _ in 0..rng.between(1, 12) {
+                let earliest = rng.between(0, 40);
+                let latest = earliest + rng.between(0, 3);
+                instants.extend(earliest..=latest);
+                layer.offer(start().after(0, 7, earliest, latest).unwrap());
+                assert_eq!(layer.settle(false, &mut budget), Ok(()));
+            }
+            let mut held: Vec<(u64, u64)> =
+                layer.states.iter().filter(|s| !s.gone()).map(|s| (s.earliest, s.latest)).collect();
+            held.sort_unstable();
+            assert!(held.windows(2).all(|pair| pair[0].1 + 1 < pair[1].0), "seed {seed}: {held:?}");
+            let held: BTreeSet<u64> = held.into_iter().flat_map(|(from, to)| from..=to).collect();
+            assert_eq!(held, instants, "seed {seed}");
+        }
+    }
+}

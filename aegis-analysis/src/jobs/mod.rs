@@ -1,4 +1,38 @@
-//! Job sets: which jobs run on one partition, each with its release interval, cost interval, deadline and priority.
+//! Job sets: every schedule of jobs with known release intervals, by reachability; known offsets; time tables.
+//!
+//! A [`JobSet`] lists jobs of one partition, each with an interval of releases, an interval of execution times, a deadline
+//! and a priority, and edges with delays between them. [`explore`] looks at every schedule that fixed job priorities (FP,
+//! EDF, FIFO) make of it, and says when each job ends at the earliest and at the latest. [`admit`] adds the verdict, and
+//! goes on with sound bounds where the set is too large. [`offsets_verdict`] does it for periodic tasks whose offsets are
+//! known. [`table::table`] makes a time table instead, [`cyclic_table`] one that repeats.
+//!
+//! | file | theorem |
+//! |---|---|
+//! | `explore.rs` | schedules of jobs without delays between them: exact |
+//! | `delays.rs` | schedules of jobs with delays between them: exact |
+//! | `windows.rs` | busy windows, without schedules: sound |
+//! | `periodic.rs` | from one hyperperiod to all time: exact |
+//! | `table.rs` | windows for starts: found wherever they exist |
+//!
+//! ```
+//! use aegis_analysis::jobs::{Job, JobSet, Limits, Outcome, Span, Ties, admit};
+//! use aegis_core::Nanos;
+//!
+//! let job = |task, release, cost: (u64, u64), deadline| Job {
+//!     task,
+//!     job: 1,
+//!     release: Span::exactly(Nanos(release)),
+//!     cost: Span::new(Nanos(cost.0), Nanos(cost.1)),
+//!     deadline: Nanos(deadline),
+//!     priority: deadline,
+//! };
+//! // When job 1 ends early, job 3 starts before job 2 is released, which then waits for it.
+//! let jobs = vec![job(1, 0, (8, 10), 10), job(2, 9, (2, 2), 14), job(3, 0, (6, 6), 40)];
+//! let answer = admit(&JobSet::new(jobs, Vec::new(), Ties::ById)?, &Limits::default());
+//! assert_eq!(answer.outcome, Outcome::Misses { job: 1 });
+//! assert_eq!(answer.completions[1].worst, Nanos(16));
+//! # Ok::<(), aegis_analysis::jobs::JobSetError>(())
+//! ```
 mod answer;
 mod cyclic;
 mod delays;

@@ -147,3 +147,61 @@ pub(super) fn join(zones: &mut Vec<Zone>, mut new: Zone) -> usize {
     zones.push(new);
     joined
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use aegis_core::Rng;
+    use std::collections::BTreeSet;
+
+    const SIDE: i64 = 7;
+
+    /// The points of a zone over two variables.
+    fn points(zone: &Zone) -> BTreeSet<(i64, i64)> {
+        let inside = |x: i64, y: i64| {
+            let at = [0, x, y];
+            (0..3).all(|i| (0..3).all(|j| at[i] - at[j] <= zone.bound(i, j)))
+        };
+        let all = (-1..=SIDE + 1).flat_map(|x| (-1..=SIDE + 1).map(move |y| (x, y)));
+        all.filter(|(x, y)| inside(*x, *y)).collect()
+    }
+
+    fn random(rng: &mut Rng) -> Option<Zone> {
+        let mut zone = Zone { variables: 3, bounds: vec![0, 0, 0, SIDE, 0, SIDE, SIDE, SIDE, 0] };
+        for _ in 0..rng.between(1, 4) {
+            let i = usize::try_from(rng.between(0, 2)).unwrap();
+            let j = (i + usize::try_from(rng.between(1, 2)).unwrap()) % 3;
+            zone = zone.with(i, j, rng.between(0, 12).cast_signed() - 6)?;
+        }
+        Some(zone)
+    }
+
+    /// Every operation is what it says on the points: what is joined is the union and no more.
+    #[test]
+    fn zones_are_sets_of_points() {
+        let (mut unions, mut apart) = (0, 0);
+        for seed in 0..20_000 {
+            let mut rng = Rng::new(seed);
+            let (Some(a), Some(b)) = (random(&mut rng), random(&mut rng)) else { continue };
+            let (in_a, in_b) = (points(&a), points(&b));
+            assert!(!in_a.is_empty() && !in_b.is_empty(), "seed {seed}");
+            let both: BTreeSet<(i64, i64)> = in_a.union(&in_b).copied().collect();
+            assert_eq!(a.includes(&b), in_b.is_subset(&in_a), "seed {seed}");
+            assert!(points(&a.hull(&b)).is_superset(&both), "seed {seed}");
+            match a.union(&b) {
+                Some(union) => {
+                    assert_eq!(points(&union), both, "seed {seed}");
+                    unions += 1;
+                }
+                None => {
+                    assert_ne!(points(&a.hull(&b)), both, "seed {seed}");
+                    apart += 1;
+                }
+            }
+            let least = in_a.iter().map(|point| point.0).min();
+            let most = in_a.iter().map(|point| point.1).max();
+            assert_eq!((Some(a.least(1)), Some(a.most(2))), (least, most), "seed {seed}");
+        }
+        assert!(unions > 100 && apart > 100, "{unions} {apart}");
+    }
+}

@@ -22,6 +22,7 @@ use super::entry::{Entry, MOST, ONE, Sums, over, part, quotient, share_up};
 use crate::SET_STEP_LIMIT;
 use crate::busy_period::Steps;
 use aegis_core::{Decided, Nanos, Rejection, TaskId};
+use core::cmp::Reverse;
 
 /// What `h(t)` needs of a task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -136,7 +137,7 @@ impl Line {
             by: entry.id,
         };
         self.stairs.extend(self.entries.iter().map(stair));
-        self.stairs.sort_unstable_by(|a, b| b.end.cmp(&a.end));
+        self.stairs.sort_unstable_by_key(|stair| Reverse(stair.end));
         let mut longest = 0;
         self.stairs.retain(|stair| {
             let longer = stair.wait > longest;

@@ -27,10 +27,10 @@
 //!
 //! The points `x` and `y` are kept: as long as the sums at them, brought up to date, stay below, they prove the same
 //! after a change.
-use super::entry::{Entry, MOST, ONE, over, part, quotient};
+use super::entry::{Entry, MOST, ONE, Rank, over, part, quotient};
 use crate::SET_STEP_LIMIT;
 use crate::busy_period::Steps;
-use aegis_core::{Decided, Nanos, Rejection};
+use aegis_core::{Decided, Nanos, Rejection, TaskId};
 
 /// What the sums over more urgent tasks need of one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,6 +74,8 @@ pub(crate) struct Line {
     points: Vec<Option<Points>>,
     /// Points found by a test that has not ended yet.
     found: Vec<(usize, Points)>,
+    /// The task that was late when a task was last refused.
+    suspect: Option<(Rank, TaskId)>,
 }
 
 /// Sums over the tasks that go before another.
@@ -132,6 +134,7 @@ impl Line {
             waits: vec![0; entries.len()],
             points: vec![None; entries.len()],
             found: Vec::new(),
+            suspect: None,
             entries,
         };
         line.update_waits();
@@ -214,46 +217,73 @@ impl Line {
     /// and 1 only without jitter.
     pub(crate) fn test(&mut self, from: usize, steps: &mut Steps) -> Result<Decided, Rejection> {
         let mut found = std::mem::take(&mut self.found);
-        let answer = self.test_groups(from, &mut found, steps);
-        if answer.is_ok() {
-            for &(i, points) in &found {
-                self.points[i] = Some(points);
-            }
+        let answer = self.test_suspect_first(from, &mut found, steps);
+        match answer {
+            Ok(_) => found.iter().for_each(|&(i, points)| self.points[i] = Some(points)),
+            Err((i, _)) => self.suspect = Some((self.entries[i].rank, self.entries[i].id)),
         }
         found.clear();
         self.found = found;
-        answer
+        answer.map_err(|(_, rejection)| rejection)
     }
 
-    fn test_groups(
+    /// The task that was late when a task was last refused is the first to be late again.
+    fn test_suspect_first(
         &self,
         from: usize,
         found: &mut Vec<(usize, Points)>,
         steps: &mut Steps,
-    ) -> Result<Decided, Rejection> {
+    ) -> Result<Decided, (usize, Rejection)> {
+        let suspect = self.suspect.and_then(|suspect| {
+            self.entries.binary_search_by_key(&suspect, |entry| (entry.rank, entry.id)).ok()
+        });
+        let suspect = suspect.filter(|suspect| *suspect >= from);
         let mut decided = Decided::ResponseTimeBound;
+        if let Some(i) = suspect {
+            let rank = self.entries[i].rank;
+            let end = i + self.entries[i..].iter().take_while(|entry| entry.rank == rank).count();
+            let before = self.entries[..end].iter().fold(Before::default(), Before::with);
+            if !self.meets(i, end, before, found, steps)? {
+                decided = Decided::ResponseTimes;
+            }
+        }
         let mut before = Before::default();
         let mut start = 0;
         for group in self.entries.chunk_by(|a, b| a.rank == b.rank) {
             let end = start + group.len();
             before = group.iter().fold(before, Before::with);
             for i in from.max(start)..end {
-                let hp = before.without(&self.entries[i]);
-                if self.on_the_line(i, 0, &hp) {
-                    continue;
-                }
-                decided = Decided::ResponseTimes;
-                let proven = self.points[i].is_some_and(|points| {
-                    points.start.1 <= points.start.0
-                        && points.end.map_or_else(|| self.on_the_line(i, 1, &hp), |(y, work)| work <= y)
-                });
-                if !proven && let Some(points) = self.jobs(i, end, &hp, steps)? {
-                    found.push((i, points));
+                if Some(i) != suspect && !self.meets(i, end, before, found, steps)? {
+                    decided = Decided::ResponseTimes;
                 }
             }
             start = end;
         }
         Ok(decided)
+    }
+
+    /// Whether task `i`, whose priority ends at `end`, meets its deadlines by the line alone; else it does by start times,
+    /// or is late. `before` are the sums over all tasks up to `end`.
+    fn meets(
+        &self,
+        i: usize,
+        end: usize,
+        before: Before,
+        found: &mut Vec<(usize, Points)>,
+        steps: &mut Steps,
+    ) -> Result<bool, (usize, Rejection)> {
+        let hp = before.without(&self.entries[i]);
+        if self.on_the_line(i, 0, &hp) {
+            return Ok(true);
+        }
+        let proven = self.points[i].is_some_and(|points| {
+            points.start.1 <= points.start.0
+                && points.end.map_or_else(|| self.on_the_line(i, 1, &hp), |(y, work)| work <= y)
+        });
+        if !proven && let Some(points) = self.jobs(i, end, &hp, steps).map_err(|rejection| (i, rejection))? {
+            found.push((i, points));
+        }
+        Ok(false)
     }
 
     /// `B + jobs · C − last`: what is served before the last segment, beside hp. `None` for more than the tests take.
@@ -309,23 +339,34 @@ impl Line {
                 let all: u64 = self.rows[..end].iter().map(|row| row.released_by(x)).sum();
                 Ok(base + all - self.rows[i].released_by(x))
             };
-            let mut x = latest;
-            let mut by_x = start(x, steps)?;
-            if by_x > x {
-                x = over(base + hp.jitter, ONE - hp.low).max(base);
-                loop {
-                    if x > latest {
-                        return Err(self.late(i, end, task.d + (x.min(2 * MOST + 1) - latest)));
+            let kept = self.points[i].filter(|_| release == 0).map(|points| points.start);
+            let by_latest = match kept {
+                Some((x, by_x)) if x == latest => by_x,
+                _ => start(latest, steps)?,
+            };
+            let mut point = (latest, by_latest);
+            if by_latest > latest {
+                // From the point kept, which may be above the least fixed point; so the least decides against the job.
+                let linear = over(base + hp.jitter, ONE - hp.low).max(base);
+                let froms = kept.map(|(_, by_x)| by_x).filter(|x| (linear..=latest).contains(x));
+                point = 'found: {
+                    let mut passed = linear;
+                    for from in froms.into_iter().chain([linear]) {
+                        let mut x = from;
+                        while x <= latest {
+                            let by_x = start(x, steps)?;
+                            if by_x <= x {
+                                break 'found (x, by_x);
+                            }
+                            x = by_x;
+                        }
+                        passed = x;
                     }
-                    by_x = start(x, steps)?;
-                    if by_x <= x {
-                        break;
-                    }
-                    x = by_x;
-                }
+                    return Err(self.late(i, end, task.d + (passed.min(2 * MOST + 1) - latest)));
+                };
             }
             if task.overtaken == 0 {
-                first.get_or_insert((x, by_x));
+                first.get_or_insert(point);
             }
 
             // The end of the busy period.

@@ -5,7 +5,8 @@
 //! Before all of them stands ΣC/T: above 1 nothing fits; at 1 with jitter no busy period ends, and no response is
 //! certain.
 //!
-//! Arrival curves, stalls and times above 2^60 ns are left to the general analyses.
+//! A set that cannot be decided within [`SET_STEP_LIMIT`] evaluations of one task is left to the general analyses, as
+//! are arrival curves, stalls and times above 2^60 ns.
 pub(crate) mod edf;
 pub(crate) mod entry;
 pub(crate) mod fifo;

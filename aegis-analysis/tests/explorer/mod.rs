@@ -88,7 +88,7 @@ fn small(x: u64) -> u16 {
 /// The most arrivals in a window, as the law defines it.
 fn most_arrivals(row: &Row, window: u64) -> u64 {
     let Some((horizon, steps)) = &row.curve else {
-        return window / row.t + u64::from(window % row.t > 0);
+        return window / row.t + u64::from(!window.is_multiple_of(row.t));
     };
     let last = steps.last().unwrap().1;
     let in_rest = steps.iter().filter(|(start, _)| *start <= window % horizon).map(|(_, count)| *count);
@@ -222,7 +222,9 @@ fn tick(mut state: State, world: World, worst: &mut [u64]) -> State {
         }
     };
     for (recent, row) in state.recent.iter_mut().zip(rows) {
-        recent.iter_mut().for_each(|age| *age += 1);
+        for age in recent.iter_mut() {
+            *age += 1;
+        }
         recent.retain(|age| u64::from(*age) < memory(row));
     }
     for (quiet, (_, gap)) in state.quiet.iter_mut().zip(world.stalls) {

@@ -4,7 +4,7 @@
 //! `AEGIS_SETS` is how many random sets are explored, `AEGIS_PERIODS` the longest period of the pairs, `AEGIS_SEED` the seed.
 mod explore;
 
-use aegis_analysis::{admit, edf};
+use aegis_analysis::{admit, edf, quick};
 use aegis_core::{Nanos, Overheads, Policy, Priority, Rng, TaskDraft, TaskSet};
 use explore::{Explorer, Tiny};
 use std::cmp::Ordering;
@@ -146,6 +146,10 @@ fn compare(
         }
     }
     let without_bound = verdict.tasks.iter().any(|answer| answer.bound.is_none());
+    let quick = quick::decide(&set);
+    if quick.admitted() != verdict.admitted() {
+        return Err(format!("{policy}: {quick:?} without bounds, {:?} with: {tasks:?}", verdict.rejections));
+    }
     if policy == Policy::Edf && !tasks.iter().any(|task| task.j > task.t) {
         let demand = edf::demand_test(&set);
         if demand.is_ok() != in_time {

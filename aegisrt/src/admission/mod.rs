@@ -1,4 +1,5 @@
-//! The answer of admission for a whole system: a verdict for each partition, and everything that hangs on it.
+//! The answer of admission for a whole system: for each partition and chain a verdict, and everything that hangs on it.
+mod bounds;
 mod json;
 mod text;
 
@@ -7,14 +8,19 @@ pub(crate) use text::{headline, of_partition, reasons, whole};
 
 use crate::Error;
 use crate::assurance::Statement;
+use aegis_analysis::conflict::{Conflict, smallest_conflict};
 use aegis_analysis::remedy::{Remedy, remedies};
-use aegis_core::{PartitionId, System, Task, TaskSet, Verdict};
+use aegis_analysis::sensitivity::{Margins, margins};
+use aegis_analysis::{PartitionVerdict, SystemRejection, SystemVerdict, Theorem, analyse};
+use aegis_core::{PartitionId, Segment, System, Task, TaskSet, Verdict};
 
 /// The answer for a system.
 #[derive(Debug)]
 pub(crate) struct Admission {
     /// What was asked.
     pub system: System,
+    /// What was found.
+    pub verdict: SystemVerdict,
     /// One answer for each partition that has tasks, in their order.
     pub partitions: Vec<PartitionAnswer>,
     /// What measured WCETs leave of the proof; nothing for tasks without models.
@@ -26,30 +32,60 @@ pub(crate) struct Admission {
 pub(crate) struct PartitionAnswer {
     /// Which partition.
     pub partition: PartitionId,
-    /// Its tasks, their WCETs multiplied by its interference factor.
+    /// Which theorem decided.
+    pub theorem: Theorem,
+    /// Its tasks as the theorem takes them: WCETs multiplied by the interference factor.
     pub set: TaskSet,
-    /// Whether they fit, and why.
+    /// The answer of the plain theorem of its policy, where that decided.
+    pub plain: Option<Plain>,
+    /// How far each time may move, where that was asked for.
+    pub margins: Option<Margins>,
+}
+
+/// What there is to say where the plain theorem of a policy decided.
+#[derive(Debug)]
+pub(crate) struct Plain {
+    /// Whether the tasks fit, and why.
     pub verdict: Verdict,
+    /// The smallest set of tasks that cannot coexist, where they do not fit.
+    pub conflict: Option<Conflict>,
     /// What would fit, where they do not.
     pub remedies: Vec<Remedy>,
 }
 
+impl Plain {
+    pub fn of(set: &TaskSet, verdict: Verdict) -> Self {
+        let remedies = remedies(set, &verdict);
+        let conflict = if verdict.admitted() { None } else { smallest_conflict(set).ok().flatten() };
+        Self { verdict, conflict, remedies }
+    }
+}
+
 impl Admission {
-    /// Analyses every partition of `system`; `statement` is passed on.
+    /// Analyses `system`; `statement` is passed on. With `with_margins`, how far each time may move is sought too.
     ///
     /// # Errors
     /// [`Error::Defect`] if a checked system holds a task set that is none.
-    pub fn of(system: System, statement: Option<Statement>) -> Result<Self, Error> {
+    pub fn of(system: System, statement: Option<Statement>, with_margins: bool) -> Result<Self, Error> {
+        let mut verdict = analyse(&system);
         let mut partitions = Vec::new();
-        for p in 0..system.partitions().len() {
-            let partition = PartitionId::from(p);
-            let Some(set) = system.partition_set(partition) else { continue };
-            let set = set.map_err(|error| Error::Defect(error.to_string()))?;
-            let verdict = aegis_analysis::admit(&set);
-            let remedies = remedies(&set, &verdict);
-            partitions.push(PartitionAnswer { partition, set, verdict, remedies });
+        for PartitionVerdict { partition, theorem, verdict: plain } in &mut verdict.partitions {
+            let taken = if *theorem == Theorem::Reservation { reserving(&system)? } else { system.clone() };
+            let set = taken
+                .partition_set(*partition)
+                .ok_or_else(|| Error::Defect("an answer for a partition without tasks".to_owned()))?
+                .map_err(|error| Error::Defect(error.to_string()))?;
+            let plain = plain.take().map(|verdict| Plain::of(&set, verdict));
+            let margins = (with_margins && plain.is_some()).then(|| margins(&set));
+            partitions.push(PartitionAnswer {
+                partition: *partition,
+                theorem: *theorem,
+                set,
+                plain,
+                margins,
+            });
         }
-        Ok(Self { system, partitions, statement })
+        Ok(Self { system, verdict, partitions, statement })
     }
 
     /// The answer for the partition of that name, or for the first.
@@ -60,10 +96,30 @@ impl Admission {
         self.partitions.iter().find(named)
     }
 
-    /// Whether everything that was asked for holds.
-    pub fn admitted(&self) -> bool {
-        self.partitions.iter().all(|answer| answer.verdict.admitted())
+    /// Reasons that no partition's own answer tells: chains, and partitions that no plain theorem decided.
+    fn only_in_system(&self) -> impl Iterator<Item = &SystemRejection> {
+        let is_plain = |partition| {
+            self.partitions.iter().any(|answer| answer.partition == partition && answer.plain.is_some())
+        };
+        let told = move |rejection: &SystemRejection| match rejection {
+            SystemRejection::Overload { partition, .. } => is_plain(*partition),
+            SystemRejection::NoBound { task, .. } | SystemRejection::DeadlineMissed { task, .. } => {
+                is_plain(self.system.tasks()[task.index()].partition)
+            }
+            _ => false,
+        };
+        self.verdict.rejections.iter().filter(move |rejection| !told(rejection))
     }
+}
+
+/// `system` with every segment taking its high WCET.
+fn reserving(system: &System) -> Result<System, Error> {
+    let mut tasks = system.tasks().to_vec();
+    for segment in tasks.iter_mut().flat_map(|task| task.segments.iter_mut()) {
+        *segment = Segment { wcet: segment.wcet_hi.unwrap_or(segment.wcet), wcet_hi: None, ..*segment };
+    }
+    System::new(system.partitions().to_vec(), tasks, system.chains().to_vec())
+        .map_err(|error| Error::Defect(error.to_string()))
 }
 
 /// The share of time that a task asks for, overheads included, in parts per million, rounded up.

@@ -1,87 +1,144 @@
 //! The answer of admission for people: what holds, why, for each task how its bound comes about, and what would fit.
-use super::{Admission, PartitionAnswer};
+use super::bounds::{derivation, milliseconds, plain};
+use super::{Admission, PartitionAnswer, Plain, load_ppm};
 use crate::output::table;
+use aegis_analysis::conflict::Conflict;
 use aegis_analysis::remedy::Remedy;
-use aegis_analysis::utilisation;
-use aegis_core::{Bound, Nanos, Task, TaskSet, TaskVerdict, Term, TermKind, Verdict};
+use aegis_analysis::sensitivity::{Edge, Margins, NoEdge};
+use aegis_analysis::{ChainBound, ChainVerdict, Theorem, utilisation};
+use aegis_core::{Nanos, Task, TaskId, TaskSet, Verdict};
 use std::fmt::Write;
 
-/// The whole answer: one part for each partition, with a heading where there are several.
+/// The whole answer. One partition without chains is told as what it is; else there is a heading for each part.
 pub(crate) fn whole(admission: &Admission) -> String {
     let mut parts: Vec<String> = Vec::new();
-    if let [only] = &*admission.partitions {
-        parts.push(of_partition(&only.set, &only.verdict, &only.remedies));
-    } else {
-        let word = if admission.admitted() { "ADMITTED" } else { "REJECTED" };
-        parts.push(format!("{word}: {}", count(admission)));
-        for answer in &admission.partitions {
-            let body = of_partition(&answer.set, &answer.verdict, &answer.remedies);
-            parts.push(format!("\n{}\n{body}", heading(admission, answer)));
+    let several = admission.partitions.len() > 1 || !admission.system.chains().is_empty();
+    if several || admission.partitions.iter().any(|answer| answer.plain.is_none()) {
+        parts.push(system_headline(admission));
+    }
+    for answer in &admission.partitions {
+        if several {
+            parts.push(format!("\n{}", heading(admission, answer)));
+        }
+        parts.push(match &answer.plain {
+            Some(plain) => of_plain(&answer.set, plain),
+            None => of_theorem(admission, answer),
+        });
+        if let Some(margins) = &answer.margins {
+            parts.push(of_margins(&answer.set, margins));
         }
     }
+    if !admission.verdict.chains.is_empty() {
+        parts.push(format!("\nCHAINS\n{}", of_chains(admission)));
+    }
+    let rest = admission.only_in_system();
+    parts.extend(rest.map(|rejection| format!("  because {}", rejection.sentence(&admission.system))));
     if let Some(statement) = &admission.statement {
         parts.push(format!("  {}", statement.sentence()));
     }
     parts.join("\n")
 }
 
-fn count(admission: &Admission) -> String {
-    let fit = admission.partitions.iter().filter(|answer| answer.verdict.admitted()).count();
-    format!("{fit} of {} partitions fit", admission.partitions.len())
+fn system_headline(admission: &Admission) -> String {
+    let word = if admission.verdict.admitted() { "ADMITTED" } else { "REJECTED" };
+    let (tasks, chains) = (admission.system.tasks().len(), admission.system.chains().len());
+    let late =
+        admission.verdict.tasks.iter().filter(|task| task.wcrt.is_none_or(|r| r > task.deadline)).count();
+    let end = match chains {
+        0 => String::new(),
+        1 => ", with 1 chain".to_owned(),
+        n => format!(", with {n} chains"),
+    };
+    format!("{word}: {} of {tasks} tasks meet their deadlines{end}", tasks - late)
 }
 
-/// `PARTITION left (np-edf, every WCET × 1.15 for what runs beside it)`
+/// `PARTITION left (np-edf, every WCET × 1.150 for what runs beside it)`
 fn heading(admission: &Admission, answer: &PartitionAnswer) -> String {
     let partition = &admission.system.partitions()[answer.partition.index()];
     let beside = match partition.interference_permille {
         1000 => String::new(),
-        factor => format!(
-            ", every WCET × {}.{:03} for what runs beside it",
-            factor / 1000,
-            factor % 1000
-        ),
+        factor => {
+            format!(", every WCET × {}.{:03} for what runs beside it", factor / 1000, factor % 1000)
+        }
     };
     format!("PARTITION {} ({}{beside})", partition.name, partition.policy)
 }
 
 /// The verdict for one partition: a row for each task, the derivation of each bound, the reasons and what would fit.
 pub(crate) fn of_partition(set: &TaskSet, verdict: &Verdict, remedies: &[Remedy]) -> String {
-    let rows = verdict.tasks.iter().zip(set.tasks()).map(|(answer, task)| row(set, answer, task));
-    let header = ["task", "", "WCET", "period", "deadline", "bound", "slack", "load"];
+    let bounds = verdict.tasks.iter().map(|answer| answer.bound.as_ref().map(|bound| bound.wcrt));
     let mut out = headline(verdict);
-    let _ = write!(out, "\n{}\n", decided(set, verdict));
-    out.push_str(&table(&header, "llrrrrrr", rows));
+    let _ = write!(out, "\n  decided by {}; {}\n", verdict.decided_by, load(set));
+    out.push_str(&rows(set, bounds));
+    let name = |task: TaskId| set.get(task).map(|task| task.name.as_str());
     for (answer, task) in verdict.tasks.iter().zip(set.tasks()) {
         if let Some(bound) = &answer.bound {
-            let _ = write!(out, "\n  {}", derivation(set, task, bound));
+            let _ = write!(out, "\n  {}", plain(&task.name, bound, &name));
         }
     }
     out.push_str(&reasons(set, verdict, remedies));
     out
 }
 
-fn row(set: &TaskSet, answer: &TaskVerdict, task: &Task) -> Vec<String> {
-    let (bound, slack) = match &answer.bound {
-        None => ("none".to_owned(), "-".to_owned()),
-        Some(bound) => {
-            let slack = match task.deadline.checked_sub(bound.wcrt) {
-                Some(slack) => format!("{slack:.3}"),
-                None => format!("-{:.3}", bound.wcrt - task.deadline),
-            };
-            (format!("{:.3}", bound.wcrt), slack)
+/// [`of_partition`] with the smallest conflict between the reasons and what would fit.
+fn of_plain(set: &TaskSet, plain: &Plain) -> String {
+    let mut out = of_partition(set, &plain.verdict, &[]);
+    out.push_str(&conflicting(set, plain.conflict.as_ref()));
+    out.push_str(&would_fit(set, &plain.remedies));
+    out
+}
+
+/// The tasks of a partition that a theorem for more than plain segments decided.
+fn of_theorem(admission: &Admission, answer: &PartitionAnswer) -> String {
+    let system = &admission.system;
+    let name = |task: TaskId| system.tasks().get(task.index()).map(|task| task.name.as_str());
+    let verdicts: Vec<_> =
+        system.on(answer.partition).map(|(id, _)| &admission.verdict.tasks[id.index()]).collect();
+    let mut out = format!("  decided by {}; {}\n", theorem(answer.theorem), load(&answer.set));
+    out.push_str(&rows(&answer.set, verdicts.iter().map(|verdict| verdict.wcrt)));
+    for (verdict, task) in verdicts.iter().zip(answer.set.tasks()) {
+        for line in verdict.bound.iter().flat_map(|bound| derivation(&task.name, bound, &name)) {
+            let _ = write!(out, "\n  {line}");
         }
-    };
-    let mark = if answer.schedulable() { "meets" } else { "MISSES" };
+    }
+    out
+}
+
+const fn theorem(theorem: Theorem) -> &'static str {
+    match theorem {
+        Theorem::ResponseTimes => "exact response times",
+        Theorem::Reservation => "exact response times, every segment taking its high WCET",
+        Theorem::Suspension => "response times with host parts between segments (safe, not always exact)",
+        Theorem::MixedCriticality => "response times in both modes and across the change (safe)",
+        Theorem::Holistic => "response times of tasks that start each other, to a fixed point (safe)",
+    }
+}
+
+/// A row for each task of `set`.
+fn rows(set: &TaskSet, bounds: impl Iterator<Item = Option<Nanos>>) -> String {
+    let rows = set.tasks().iter().zip(bounds).map(|(task, bound)| row(set, task, bound));
+    table(&["task", "", "WCET", "period", "deadline", "bound", "slack", "load"], "llrrrrrr", rows)
+}
+
+fn row(set: &TaskSet, task: &Task, bound: Option<Nanos>) -> Vec<String> {
+    let slack = bound.map(|bound| match task.deadline.checked_sub(bound) {
+        Some(slack) => format!("{slack:.3}"),
+        None => format!("-{:.3}", bound - task.deadline),
+    });
     vec![
         task.name.clone(),
-        mark.to_owned(),
+        mark(bound.is_some_and(|bound| bound <= task.deadline)).to_owned(),
         format!("{:.3}", task.wcet()),
         period(task),
         task.deadline.to_string(),
-        bound,
-        slack,
-        percent(super::load_ppm(set, task)),
+        bound.map_or_else(|| "none".to_owned(), |bound| format!("{bound:.3}")),
+        slack.unwrap_or_else(|| "-".to_owned()),
+        percent(load_ppm(set, task)),
     ]
+}
+
+const fn mark(meets: bool) -> &'static str {
+    if meets { "meets" } else { "MISSES" }
 }
 
 /// The period, or the mean distance of an arrival curve.
@@ -92,6 +149,10 @@ fn period(task: &Task) -> String {
     }
 }
 
+fn load(set: &TaskSet) -> String {
+    format!("load {}", percent(utilisation::parts_per_million(set)))
+}
+
 /// Parts per million as percent with one digit, rounded up.
 fn percent(ppm: u64) -> String {
     let tenths = ppm.div_ceil(1000);
@@ -100,22 +161,12 @@ fn percent(ppm: u64) -> String {
 
 /// The verdict in one line.
 pub(crate) fn headline(verdict: &Verdict) -> String {
-    let word = if verdict.admitted() { "ADMITTED" } else { "REJECTED" };
-    format!("{word} under {}: {}", verdict.policy, meaning(verdict))
-}
-
-fn meaning(verdict: &Verdict) -> &'static str {
-    if verdict.admitted() {
-        "every job meets its deadline, whatever the release times and however early jobs end"
+    let (word, meaning) = if verdict.admitted() {
+        ("ADMITTED", "every job meets its deadline, whatever the release times and however early jobs end")
     } else {
-        "some legal release pattern makes a job miss its deadline"
-    }
-}
-
-/// Which test decided, and how much of the time is asked for.
-fn decided(set: &TaskSet, verdict: &Verdict) -> String {
-    let by = verdict.decided_by;
-    format!("  decided by {by}; load {}", percent(utilisation::parts_per_million(set)))
+        ("REJECTED", "some legal release pattern makes a job miss its deadline")
+    };
+    format!("{word} under {}: {meaning}", verdict.policy)
 }
 
 /// One line for every reason of a rejection and for everything that would fit; empty when admitted.
@@ -124,42 +175,72 @@ pub(crate) fn reasons(set: &TaskSet, verdict: &Verdict, remedies: &[Remedy]) -> 
     for reason in &verdict.rejections {
         let _ = write!(out, "\n  because {}", reason.sentence(set));
     }
-    for remedy in remedies {
+    out + &would_fit(set, remedies)
+}
+
+fn would_fit(set: &TaskSet, remedies: &[Remedy]) -> String {
+    remedies.iter().fold(String::new(), |mut out, remedy| {
         let _ = write!(out, "\n  would fit: {}", remedy.sentence(set));
-    }
-    out
+        out
+    })
 }
 
-/// `camera: 45.2 ms = 29.999999 blocked by lidar + 15.2 own`
-fn derivation(set: &TaskSet, task: &Task, bound: &Bound) -> String {
-    format!("{}: {} ms = {}", task.name, milliseconds(bound.wcrt), terms(set, &bound.terms))
+/// The smallest conflict, unless it says no more than that one task does not fit.
+fn conflicting(set: &TaskSet, conflict: Option<&Conflict>) -> String {
+    conflict.map_or_else(String::new, |conflict| format!("\n  smallest conflict: {}", conflict.sentence(set)))
 }
 
-/// Exact milliseconds, so that a person can add them up.
-fn milliseconds(time: Nanos) -> String {
-    let exact = format!("{}.{:06}", time.0 / 1_000_000, time.0 % 1_000_000);
-    exact.trim_end_matches('0').trim_end_matches('.').to_owned()
+/// A row for each chain: end to end, against its deadline.
+fn of_chains(admission: &Admission) -> String {
+    let rows = admission.verdict.chains.iter().map(|verdict| chain_row(admission, verdict));
+    table(&["chain", "", "started by", "end to end", "data age", "deadline"], "lllrrr", rows)
 }
 
-fn terms(set: &TaskSet, terms: &[Term]) -> String {
-    let mut out = String::new();
-    for term in terms {
-        let amount = milliseconds(Nanos(term.ns.unsigned_abs()));
-        let sign = match (term.ns < 0, out.is_empty()) {
-            (true, _) => " - ",
-            (false, true) => "",
-            (false, false) => " + ",
-        };
-        let by = term.by.and_then(|id| set.get(id)).map(|t| t.name.as_str());
-        let what = match (term.kind, by) {
-            (TermKind::Blocking, Some(by)) => format!("blocked by {by}"),
-            (TermKind::Interference, Some(by)) => format!("behind {by}"),
-            (TermKind::EarlierJobs, _) => "own earlier jobs".to_owned(),
-            (TermKind::Execution, _) => "own".to_owned(),
-            (TermKind::ArrivedLater, _) => "arrived later".to_owned(),
-            (kind, _) => kind.name().to_owned(),
-        };
-        let _ = write!(out, "{sign}{amount} {what}");
-    }
-    out
+fn chain_row(admission: &Admission, verdict: &ChainVerdict) -> Vec<String> {
+    let name = admission.system.chains()[verdict.chain].name.clone();
+    let latency = verdict.bound.as_ref().ok().map(ChainBound::latency);
+    let (by, age) = match &verdict.bound {
+        Ok(ChainBound::Time(latency)) => ("periods", format!("{} ms", milliseconds(latency.age))),
+        Ok(ChainBound::Event(_)) => ("events", "-".to_owned()),
+        Err(_) => ("-", "-".to_owned()),
+    };
+    let mark = match (latency, verdict.deadline) {
+        (_, None) => "",
+        (latency, Some(deadline)) => mark(latency.is_some_and(|latency| latency <= deadline)),
+    };
+    vec![
+        name,
+        mark.to_owned(),
+        by.to_owned(),
+        latency.map_or_else(|| "none".to_owned(), |latency| format!("{} ms", milliseconds(latency))),
+        age,
+        verdict.deadline.map_or_else(|| "-".to_owned(), |deadline| deadline.to_string()),
+    ]
+}
+
+/// How far each time may move alone: a row for each task.
+fn of_margins(set: &TaskSet, margins: &Margins) -> String {
+    let time = |edge: &Result<Edge, NoEdge>| match edge {
+        Ok(edge) => Nanos(edge.fits).to_string(),
+        Err(_) => "none".to_owned(),
+    };
+    let rows = set.tasks().iter().zip(&margins.tasks).map(|(task, margins)| {
+        vec![
+            task.name.clone(),
+            time(&margins.wcet),
+            time(&margins.period),
+            time(&margins.deadline),
+            time(&margins.jitter),
+        ]
+    });
+    let header = ["may be, alone", "WCET up to", "period from", "deadline from", "jitter up to"];
+    let all = match &margins.all_wcets {
+        Ok(edge) => format!(
+            "\n  all WCETs together up to {}.{:04} % of what they are",
+            edge.fits / 10_000,
+            edge.fits % 10_000
+        ),
+        Err(_) => String::new(),
+    };
+    format!("{}{all}", table(&header, "lrrrr", rows))
 }

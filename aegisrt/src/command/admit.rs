@@ -1,26 +1,31 @@
 //! `aegis admit`: the verdict with its bounds and terms, or the witnesses and what would fit.
-use super::{NOT_ADMITTED, profile};
+use super::{NOT_ADMITTED, admit_jobs, profile, worst_schedule};
 use crate::admission::{self, Admission};
 use crate::assurance::{self, Statement};
 use crate::backends::Backends;
 use crate::cli::{AdmitArgs, TasksArgs};
 use crate::output::Output;
 use crate::{Error, SystemFile, runtime, svg, tasks_file};
-use aegis_core::{PartitionId, System, TaskSet};
+use aegis_analysis::certify;
+use aegis_core::{Nanos, PartitionId, System, TaskSet, Verdict};
 use std::path::Path;
 
 pub(crate) fn run(args: &AdmitArgs, output: &Output) -> Result<u8, Error> {
+    if let Some(jobs) = &args.jobs.jobs {
+        return admit_jobs::run(jobs, &args.jobs, output);
+    }
     let Asked { system, statement, .. } = asked(&args.tasks, output)?;
-    let admission = Admission::of(system, statement)?;
-    draw(args, &admission)?;
+    let admission = Admission::of(system, statement, args.margins)?;
+    write_what_is_asked(args, &admission, output)?;
     output.answer(|| admission::whole(&admission), || admission::value(&admission));
-    Ok(if admission.admitted() { 0 } else { NOT_ADMITTED })
+    Ok(if admission.verdict.admitted() { 0 } else { NOT_ADMITTED })
 }
 
-/// Writes the pictures that the arguments ask for.
-fn draw(args: &AdmitArgs, admission: &Admission) -> Result<(), Error> {
+/// Writes the pictures and the proof that the arguments ask for.
+fn write_what_is_asked(args: &AdmitArgs, admission: &Admission, output: &Output) -> Result<(), Error> {
     let answer = admission.partition(args.partition.as_deref()).ok_or_else(|| {
-        let names = admission.partitions.iter().map(|a| &*admission.system.partitions()[a.partition.index()].name);
+        let names =
+            admission.partitions.iter().map(|a| &*admission.system.partitions()[a.partition.index()].name);
         let names: Vec<&str> = names.collect();
         let name = args.partition.as_deref().unwrap_or_default();
         Error::Argument(format!(
@@ -29,10 +34,38 @@ fn draw(args: &AdmitArgs, admission: &Admission) -> Result<(), Error> {
         ))
     })?;
     let name = &admission.system.partitions()[answer.partition.index()].name;
+    let plain = || {
+        answer.plain.as_ref().map(|plain| &plain.verdict).ok_or_else(|| {
+            Error::Argument(format!(
+                "partition `{name}` has host parts, two criticalities or tasks that others start: there is no picture or \
+                 certificate of that; leave the option out, or choose another --partition"
+            ))
+        })
+    };
     if let Some(path) = &args.svg_demand {
-        write(path, &svg::demand::picture(&answer.set, &answer.verdict, name))?;
+        write(path, &svg::demand::picture(&answer.set, plain()?, name))?;
+    }
+    if let Some(path) = &args.svg_schedule {
+        write(path, &worst_schedule::picture(&answer.set, plain()?, name)?)?;
+    }
+    if let Some(path) = &args.certificate {
+        write_certificate(path, &answer.set, plain()?, output)?;
     }
     Ok(())
+}
+
+/// Writes the proof of `verdict`, after the checker has accepted it. A rejection may have none: that is a note.
+fn write_certificate(path: &Path, set: &TaskSet, verdict: &Verdict, output: &Output) -> Result<(), Error> {
+    let certificate = match certify(set, verdict) {
+        Err(why) if !verdict.admitted() => {
+            output.note(format!("no certificate is written: {why}"));
+            return Ok(());
+        }
+        certificate => certificate?.to_string(),
+    };
+    aegis_certificate::check(&certificate)
+        .map_err(|why| Error::Defect(format!("the certificate of this answer does not check: {why}")))?;
+    write(path, &certificate)
 }
 
 fn write(path: &Path, text: &str) -> Result<(), Error> {
@@ -65,8 +98,18 @@ fn asked(args: &TasksArgs, output: &Output) -> Result<Asked, Error> {
     Ok(Asked { system: System::of_set(&set), file: Some(file), statement })
 }
 
-/// The tasks that the arguments name as one partition runs them, and the system file if they come from one.
-pub(crate) fn task_set(args: &TasksArgs, output: &Output) -> Result<(TaskSet, Option<SystemFile>), Error> {
+/// The tasks of one partition, as a simulation runs them.
+pub(crate) struct OnePartition {
+    /// The tasks with their WCETs.
+    pub set: TaskSet,
+    /// The first arrival of each, where it is stated, else 0.
+    pub offsets: Vec<Nanos>,
+    /// The system file, if they come from one.
+    pub file: Option<SystemFile>,
+}
+
+/// The tasks that the arguments name, if one partition without host parts runs them.
+pub(crate) fn one_partition(args: &TasksArgs, output: &Output) -> Result<OnePartition, Error> {
     let Asked { system, file, .. } = asked(args, output)?;
     let [_] = system.partitions() else {
         let partitions = system.partitions().len();
@@ -80,8 +123,12 @@ pub(crate) fn task_set(args: &TasksArgs, output: &Output) -> Result<(TaskSet, Op
             task.name
         )));
     }
+    let offsets = match &file {
+        Some(file) => file.spec.tasks().iter().map(|task| task.offset).collect(),
+        None => system.tasks().iter().map(|task| task.offset.unwrap_or_default()).collect(),
+    };
     match system.partition_set(PartitionId(0)) {
-        Some(Ok(set)) => Ok((set, file)),
+        Some(Ok(set)) => Ok(OnePartition { set, offsets, file }),
         Some(Err(error)) => Err(Error::Argument(error.to_string())),
         None => Err(Error::Argument("the file has no tasks".to_owned())),
     }

@@ -110,7 +110,11 @@ fn rejection(
     output.line(
         "With one task too many, a brake monitor whose deadline is shorter than the longest model runs:",
     );
-    output.line(format!("{}{}", admission::headline(&verdict), admission::reasons(&set, &verdict, &remedies)));
+    output.line(format!(
+        "{}{}",
+        admission::headline(&verdict),
+        admission::reasons(&set, &verdict, &remedies)
+    ));
     if verdict.admitted() {
         return Err(Error::Defect("a deadline below the blocking was admitted".to_owned()));
     }

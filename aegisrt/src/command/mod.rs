@@ -1,5 +1,6 @@
 //! The commands, one file each. Every command returns its exit code, or the error that has one.
 pub(crate) mod admit;
+pub(crate) mod admit_jobs;
 pub(crate) mod check;
 pub(crate) mod demo;
 pub(crate) mod doctor;
@@ -13,6 +14,8 @@ pub(crate) mod run;
 pub(crate) mod simulate;
 pub(crate) mod trace;
 pub(crate) mod trust;
+pub(crate) mod verify_certificate;
+mod worst_schedule;
 
 /// A deadline was missed, or the system is not admitted.
 pub(crate) const NOT_ADMITTED: u8 = 3;

@@ -1,4 +1,5 @@
 //! `aegis simulate`: the scheduler in virtual time, admitted or not.
+use super::admit::OnePartition;
 use super::{NOT_ADMITTED, admit};
 use crate::cli::{ExecutionArg, SimulateArgs};
 use crate::execute::PROGRAM;
@@ -16,10 +17,10 @@ use std::fmt::Write;
 const QUEUE: u32 = 1 << 10;
 
 pub(crate) fn run(args: &SimulateArgs, output: &Output) -> Result<u8, Error> {
-    let (set, file) = admit::task_set(&args.tasks, output)?;
+    let OnePartition { set, offsets, file } = admit::one_partition(&args.tasks, output)?;
     let verdict = aegis_analysis::admit(&set);
     let queues = queues(&set, file.as_ref());
-    let offsets = offsets(&set, file.as_ref(), &args.offset)?;
+    let offsets = with(offsets, &set, &args.offset)?;
     let execution = match args.execution {
         ExecutionArg::Wcet => Execution::Wcet,
         ExecutionArg::Random => Execution::UpToWcet,
@@ -132,11 +133,8 @@ fn queues(set: &TaskSet, file: Option<&SystemFile>) -> Vec<u32> {
     }
 }
 
-fn offsets(set: &TaskSet, file: Option<&SystemFile>, given: &[(String, Nanos)]) -> Result<Vec<Nanos>, Error> {
-    let mut offsets: Vec<Nanos> = match file {
-        Some(file) => file.spec.tasks().iter().map(|t| t.offset).collect(),
-        None => vec![Nanos::ZERO; set.tasks().len()],
-    };
+/// `offsets` with those that the command line gives.
+fn with(mut offsets: Vec<Nanos>, set: &TaskSet, given: &[(String, Nanos)]) -> Result<Vec<Nanos>, Error> {
     for (name, offset) in given {
         let Some(i) = set.tasks().iter().position(|t| t.name == *name) else {
             let known: Vec<&str> = set.tasks().iter().map(|t| t.name.as_str()).collect();

@@ -30,14 +30,9 @@ pub(crate) fn picture(set: &TaskSet, verdict: &Verdict, name: &str) -> String {
     draw(set, &steps, until, busy, name)
 }
 
-fn draw(
-    set: &TaskSet,
-    steps: &[Step],
-    until: Nanos,
-    busy: Option<Nanos>,
-    name: &str,
-) -> String {
-    let violations: Vec<&Step> = steps.iter().filter(|step| step.too_much()).collect();
+fn draw(set: &TaskSet, steps: &[Step], until: Nanos, busy: Option<Nanos>, name: &str) -> String {
+    let within = |step: &&Step| busy.is_none_or(|busy| step.at <= busy);
+    let violations: Vec<&Step> = steps.iter().filter(within).filter(|step| step.too_much()).collect();
     let first = violations.first().copied();
     let most = steps.iter().map(Step::needed).max().unwrap_or_default().max(until);
     let across = Axis { from: Nanos::ZERO, until, first: Px::of(LEFT), last: Px::of(RIGHT) };
@@ -70,8 +65,9 @@ fn draw(
     out.line("time", (across.at(Nanos::ZERO), up.at(Nanos::ZERO)), (across.at(until), up.at(until)));
     out.path("demand", &staircase(steps, until, |step| step.demand, across, up));
     out.path("needed", &staircase(steps, until, Step::needed, across, up));
-    for (i, (class, text)) in
-        [("time", "time"), ("demand", "demand"), ("needed", "demand and blocking")].into_iter().enumerate()
+    for (i, (class, text)) in [("time", "time"), ("demand", "demand"), ("needed", "with blocking and stalls")]
+        .into_iter()
+        .enumerate()
     {
         let y = Px::of(TOP + 40 + 20 * i64::try_from(i).unwrap_or(0));
         out.line(class, (Px::of(LEFT + 12), y), (Px::of(LEFT + 42), y));
@@ -92,7 +88,7 @@ fn draw(
 /// What the picture says, in a sentence.
 fn about(set: &TaskSet, violation: Option<&Step>) -> String {
     let Some(step) = violation else {
-        return "demand and blocking stay within the time of every window that is drawn".to_owned();
+        return "what is needed stays within the time of every window of a busy period".to_owned();
     };
     let blocked = match step.blocked_by.and_then(|by| set.get(by)) {
         Some(by) => format!(", {} of it the rest of a job of {}", step.blocking, shortened(&by.name, 24)),

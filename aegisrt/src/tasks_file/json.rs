@@ -213,9 +213,10 @@ pub(super) fn parse(text: &str, policy: Option<Policy>) -> Result<System, Mispla
             SystemError::Name { what: "chain", name, .. } => {
                 last_of(&file.chains, chains.iter().map(|chain| &chain.name), name)
             }
-            SystemError::Name { name, .. } => file.partitions.as_ref().and_then(|jsons| {
-                last_of(jsons, partitions.iter().map(|partition| &partition.name), name)
-            }),
+            SystemError::Name { name, .. } => file
+                .partitions
+                .as_ref()
+                .and_then(|jsons| last_of(jsons, partitions.iter().map(|partition| &partition.name), name)),
             _ => blamed(&error, names.iter().map(String::as_str))
                 .and_then(|i| file.tasks.get(i).copied())
                 .or_else(|| overheads[stalled(&error, &partitions)?]),
@@ -249,7 +250,10 @@ fn partitions<'a>(
     let stated = file.policy.map(Policy::from);
     let Some(jsons) = &file.partitions else {
         let Some(policy) = policy.or(stated) else {
-            return Err((end(text), "`policy` is missing; add it, for the file or for each partition".to_owned()));
+            return Err((
+                end(text),
+                "`policy` is missing; add it, for the file or for each partition".to_owned(),
+            ));
         };
         let name = "device".to_owned();
         let only = Partition { name, policy, overheads: common, interference_permille: 1000 };
@@ -259,7 +263,8 @@ fn partitions<'a>(
     for json in jsons {
         let raw: RawPartition<'_> = part(text, json.get())?;
         let Some(policy) = policy.or(raw.policy.map(Policy::from)).or(stated) else {
-            let message = format!("partition `{}` states no `policy`, and neither does the file; add one", raw.name);
+            let message =
+                format!("partition `{}` states no `policy`, and neither does the file; add one", raw.name);
             return Err((place(text, json.get()), message));
         };
         if raw.name.is_empty() {
@@ -359,7 +364,8 @@ fn chain(text: &str, json: &RawValue, positions: &BTreeMap<&str, TaskId>) -> Res
     let wrong = |message: String| (place(text, json.get()), message);
     let named = |json: &RawValue| {
         let name: String = part(text, json.get())?;
-        let unknown = || (place(text, json.get()), format!("chain `{}`: no task is named `{name}`", raw.name));
+        let unknown =
+            || (place(text, json.get()), format!("chain `{}`: no task is named `{name}`", raw.name));
         positions.get(name.as_str()).copied().ok_or_else(unknown)
     };
     if raw.name.is_empty() {

@@ -12,7 +12,7 @@ use aegis_core::{
 use std::ops::Range;
 
 /// A task whose priority is POET's.
-struct Task {
+struct Stated {
     place: Range<usize>,
     task: SystemTask,
     priority: Option<i64>,
@@ -26,7 +26,7 @@ pub(super) fn parse(text: &str, policy: Option<Policy>) -> Result<System, Mispla
     non_preemptive(required(&file, preemption, "preemption model")?)?;
     let tasks = list(required(&file, tasks, "task set")?)?;
     let policy = policy.unwrap_or(stated_policy);
-    let tasks = tasks.iter().map(|node| task(node)).collect::<Result<Vec<_>, _>>()?;
+    let tasks = tasks.iter().map(task).collect::<Result<Vec<_>, _>>()?;
     if let (Policy::FixedPriority, Some(without)) =
         (stated_policy, tasks.iter().find(|task| task.priority.is_none()))
     {
@@ -36,7 +36,7 @@ pub(super) fn parse(text: &str, policy: Option<Policy>) -> Result<System, Mispla
     system(policy, &tasks)
 }
 
-fn system(policy: Policy, tasks: &[Task]) -> Result<System, Misplaced> {
+fn system(policy: Policy, tasks: &[Stated]) -> Result<System, Misplaced> {
     // The largest priority there becomes 0 here, the next 1; only if all state one, as POET's EDF files need not.
     let mut levels: Vec<i64> = tasks.iter().filter_map(|task| task.priority).collect();
     let all = levels.len() == tasks.len();
@@ -73,7 +73,9 @@ fn scheduling_policy(node: &Node) -> Result<Policy, Misplaced> {
         "EDF" | "earliest-deadline-first" => Ok(Policy::Edf),
         other => Err((
             node.place.clone(),
-            format!("`{other}` is not known here; write one of: `FP`, `fixed-priority`, `EDF`, `earliest-deadline-first`"),
+            format!(
+                "`{other}` is not known here; write one of: `FP`, `fixed-priority`, `EDF`, `earliest-deadline-first`"
+            ),
         )),
     }
 }
@@ -89,7 +91,7 @@ fn non_preemptive(node: &Node) -> Result<(), Misplaced> {
     Err((node.place.clone(), message))
 }
 
-fn task(node: &Node) -> Result<Task, Misplaced> {
+fn task(node: &Node) -> Result<Stated, Misplaced> {
     let keys = [
         "id",
         "worst-case execution time",
@@ -109,8 +111,9 @@ fn task(node: &Node) -> Result<Task, Misplaced> {
         (given, ..) => {
             let stated = [curve, period, gap].iter().flatten().count();
             let what = if given.is_none() && stated == 0 { "none" } else { "more than one" };
-            let message =
-                format!("task `{name}` states {what} of `period`, `min interarrival` and `arrival curve`; state one");
+            let message = format!(
+                "task `{name}` states {what} of `period`, `min interarrival` and `arrival curve`; state one"
+            );
             return Err((node.place.clone(), message));
         }
     };
@@ -122,7 +125,7 @@ fn task(node: &Node) -> Result<Task, Misplaced> {
         deadline: Some(deadline),
         ..SystemTask::default()
     };
-    Ok(Task { place: node.place.clone(), task, priority })
+    Ok(Stated { place: node.place.clone(), task, priority })
 }
 
 /// `[horizon, [[window, jobs], …]]`.
@@ -144,7 +147,10 @@ fn fields<'a, const N: usize>(
     keys: &[&str; N],
 ) -> Result<[Option<&'a Node>; N], Misplaced> {
     let Value::Map(entries) = &node.value else {
-        return Err((node.place.clone(), format!("expected {what} as `key: value` lines, found {}", kind(node))));
+        return Err((
+            node.place.clone(),
+            format!("expected {what} as `key: value` lines, found {}", kind(node)),
+        ));
     };
     let mut found = [None; N];
     for (key, value) in entries {

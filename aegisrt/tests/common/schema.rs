@@ -37,7 +37,6 @@ impl Schema {
         let all = |rule: &Value| rule.as_array().unwrap().clone();
         for (keyword, rule) in rules {
             match keyword.as_str() {
-                "$schema" | "$id" | "$defs" | "title" | "description" | "default" | "examples" => {}
                 "additionalProperties" => assert_eq!(rule, false, "{at}"),
                 "type" => {
                     let names = if rule.is_array() { all(rule) } else { vec![rule.clone()] };
@@ -47,12 +46,21 @@ impl Schema {
                 }
                 "const" if value != rule => errors.push(says(format!("is not {rule}"))),
                 "enum" if !all(rule).contains(value) => errors.push(says(format!("is none of {rule}"))),
-                "minimum" if number(value).is_some() && number(value) < number(rule) => errors.push(says(format!("below {rule}"))),
-                "maximum" if number(value).is_some() && number(value) > number(rule) => errors.push(says(format!("above {rule}"))),
-                "minLength" if value.as_str().is_some_and(|v| v.chars().count() < count(rule)) => errors.push(says("short".into())),
-                "minItems" if value.as_array().is_some_and(|v| v.len() < count(rule)) => errors.push(says("few".into())),
-                "maxItems" if value.as_array().is_some_and(|v| v.len() > count(rule)) => errors.push(says("many".into())),
-                "const" | "enum" | "minimum" | "maximum" | "minLength" | "minItems" | "maxItems" => {}
+                "minimum" if number(value).is_some() && number(value) < number(rule) => {
+                    errors.push(says(format!("below {rule}")));
+                }
+                "maximum" if number(value).is_some() && number(value) > number(rule) => {
+                    errors.push(says(format!("above {rule}")));
+                }
+                "minLength" if value.as_str().is_some_and(|v| v.chars().count() < count(rule)) => {
+                    errors.push(says("short".into()));
+                }
+                "minItems" if value.as_array().is_some_and(|v| v.len() < count(rule)) => {
+                    errors.push(says("few".into()));
+                }
+                "maxItems" if value.as_array().is_some_and(|v| v.len() > count(rule)) => {
+                    errors.push(says("many".into()));
+                }
                 "required" => {
                     for name in all(rule) {
                         if value.as_object().is_some_and(|v| !v.contains_key(name.as_str().unwrap())) {
@@ -94,6 +102,9 @@ impl Schema {
                         }
                     }
                 }
+                // What explains, and what the rules above found kept.
+                "$schema" | "$id" | "$defs" | "title" | "description" | "default" | "examples" | "const"
+                | "enum" | "minimum" | "maximum" | "minLength" | "minItems" | "maxItems" => {}
                 other => panic!("{at}: the keyword {other} is not known here"),
             }
         }

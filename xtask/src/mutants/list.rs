@@ -5,7 +5,7 @@ const fn mutant(file: &'static str, what: &'static str, from: &'static str, to: 
     Mutant { file, what, from, to }
 }
 
-pub const MUTANTS: &[Mutant] = &[
+pub static MUTANTS: &[Mutant] = &[
     mutant(
         "aegis-analysis/src/fixed_priority.rs",
         "equal priorities of other tasks do not interfere",
@@ -21,14 +21,14 @@ pub const MUTANTS: &[Mutant] = &[
     mutant(
         "aegis-analysis/src/fixed_priority.rs",
         "no blocking",
-        "let wait = blocking.map_or(0, |(_, wait)| wait);",
+        "let wait = blocker.map_or(0, |(_, wait)| wait);",
         "let wait = 0;",
     ),
     mutant(
         "aegis-analysis/src/fixed_priority.rs",
         "the busy period leaves the blocking out",
-        "busy_period(&hep, wait, steps)?",
-        "busy_period(&hep, 0, steps)?",
+        "busy_period(&hep, blocker, stalls, steps)?",
+        "busy_period(&hep, None, stalls, steps)?",
     ),
     mutant(
         "aegis-analysis/src/fixed_priority.rs",
@@ -69,8 +69,8 @@ pub const MUTANTS: &[Mutant] = &[
     mutant(
         "aegis-analysis/src/fixed_priority.rs",
         "of equal responses the last is explained",
-        "response > most",
-        "response >= most",
+        "response > worst.response",
+        "response >= worst.response",
     ),
     mutant(
         "aegis-analysis/src/fixed_priority.rs",
@@ -87,8 +87,8 @@ pub const MUTANTS: &[Mutant] = &[
     mutant(
         "aegis-analysis/src/edf.rs",
         "no blocking",
-        "let base = own.checked_add(wait(arrival)).ok_or(steps.undecided())?;",
-        "let base = own;",
+        "let base = own.checked_add(wait).ok_or(steps.undecided())?;",
+        "let base = own.max(wait.min(0));",
     ),
     mutant(
         "aegis-analysis/src/edf.rs",
@@ -117,8 +117,8 @@ pub const MUTANTS: &[Mutant] = &[
     mutant(
         "aegis-analysis/src/edf.rs",
         "what starts by the later arrival is taken to have arrived with it",
-        "i128::from(task.last) - (low.arrival + 1);",
-        "i128::from(task.last) - high.arrival;",
+        "i128::from(high.end) - (low.arrival + 1);",
+        "i128::from(high.end) - high.arrival;",
     ),
     mutant(
         "aegis-analysis/src/edf.rs",
@@ -195,14 +195,14 @@ pub const MUTANTS: &[Mutant] = &[
     mutant(
         "aegis-analysis/src/demand.rs",
         "no blocking",
-        "let needed = demand + i128::from(blocking.at(t).map_or(0, |(_, wait)| wait));",
-        "let needed = demand;",
+        "let work = demand.checked_add(blocker.map_or(0, |(_, wait)| wait).into());",
+        "let work = demand.checked_add(blocker.map_or(0, |_| 0).into());",
     ),
     mutant(
         "aegis-analysis/src/demand.rs",
         "no staircase: blocking is looked up at the end of the busy period",
-        "demand + i128::from(blocking.at(t)",
-        "demand + i128::from(blocking.at(i128::from(length))",
+        "let blocker = blocking.at(t);",
+        "let blocker = blocking.at(i128::from(length));",
     ),
     mutant(
         "aegis-analysis/src/demand.rs",
@@ -237,8 +237,8 @@ pub const MUTANTS: &[Mutant] = &[
     mutant(
         "aegis-analysis/src/demand.rs",
         "only the first job of each task is in the busy period",
-        "work(wait, all(), |load| load.arrival.arrivals_within(length))",
-        "work(wait, all(), |load| load.arrival.arrivals_within(length.min(1)))",
+        "load.arrival.arrivals_within(length)",
+        "load.arrival.arrivals_within(length.min(1))",
     ),
     mutant(
         "aegis-analysis/src/fifo.rs",
@@ -273,14 +273,14 @@ pub const MUTANTS: &[Mutant] = &[
     mutant(
         "aegis-analysis/src/load.rs",
         "an arrival at the instant itself is not counted",
-        "arrivals_within(at + self.j + 1)",
-        "arrivals_within(at + self.j)",
+        "self.arrivals_by(at + self.j)",
+        "self.arrival.arrivals_within(at + self.j)",
     ),
     mutant(
         "aegis-analysis/src/load.rs",
         "jitter of the others is forgotten",
-        "arrivals_within(at + self.j + 1)",
-        "arrivals_within(at + 1)",
+        "self.arrivals_by(at + self.j)",
+        "self.arrivals_by(at)",
     ),
     mutant(
         "aegis-analysis/src/load.rs",
@@ -315,8 +315,8 @@ pub const MUTANTS: &[Mutant] = &[
     mutant(
         "aegis-analysis/src/load.rs",
         "jitter counts twice: more own jobs come before, and the job is late",
-        "let before = self.arrival.arrivals_within(at + 1);\n        if at == 0",
-        "let before = self.arrival.arrivals_within(at + self.j + 1);\n        if at == 0",
+        "let before = self.arrivals_by(at);\n        if at == 0",
+        "let before = self.arrivals_by(at + self.j);\n        if at == 0",
     ),
     mutant(
         "aegis-analysis/src/load.rs",
@@ -363,20 +363,20 @@ pub const MUTANTS: &[Mutant] = &[
     mutant(
         "aegis-analysis/src/busy_period.rs",
         "a busy period at utilisation 1 drains in spite of jitter",
-        "blocking == 0 && loads.clone().all(|load| load.j == 0)",
-        "blocking == 0",
+        "!early && loads.clone().all(|load| load.j == 0)",
+        "!early",
     ),
     mutant(
         "aegis-analysis/src/busy_period.rs",
         "a busy period at utilisation 1 drains in spite of blocking",
-        "Ordering::Equal => blocking == 0 &&",
-        "Ordering::Equal => true || blocking == 0 &&",
+        "wait == 0 && !early",
+        "!early",
     ),
     mutant(
         "aegis-analysis/src/busy_period.rs",
         "no busy period at utilisation 1 drains",
-        "Ordering::Equal => blocking == 0 &&",
-        "Ordering::Equal => false && blocking == 0 &&",
+        "wait == 0 && !early",
+        "false && !early",
     ),
     mutant(
         "aegis-analysis/src/busy_period.rs",
@@ -449,6 +449,186 @@ pub const MUTANTS: &[Mutant] = &[
         "one tick after the deadline is in time",
         "if bound.wcrt > deadline =>",
         "if bound.wcrt > deadline + Nanos(1) =>",
+    ),
+    mutant(
+        "aegis-analysis/src/quick/edf.rs",
+        "half of a segment that had started is forgotten",
+        "let wait = entry.longest - 1;\n        let raised",
+        "let wait = entry.longest / 2;\n        let raised",
+    ),
+    mutant(
+        "aegis-analysis/src/quick/edf.rs",
+        "the density of a short deadline is that of the period",
+        "if due(entry) < entry.t { share_up(entry.c, due(entry)) } else { entry.high }",
+        "entry.high",
+    ),
+    mutant(
+        "aegis-analysis/src/quick/edf.rs",
+        "the densities leave blocking out",
+        "if density > ONE || part(ONE - density, row.due) < wait {",
+        "if density > ONE {",
+    ),
+    mutant(
+        "aegis-analysis/src/quick/edf.rs",
+        "densities above 1 are no reason to look",
+        "density = density.saturating_add(self.densities[i]);",
+        "density = density.saturating_add(self.densities[i]).min(ONE);",
+    ),
+    mutant(
+        "aegis-analysis/src/quick/edf.rs",
+        "demand leaves blocking out",
+        "let needed = self.demand(t) + wait;",
+        "let needed = self.demand(t) + wait.min(0);",
+    ),
+    mutant(
+        "aegis-analysis/src/quick/edf.rs",
+        "demand that fits exactly is a miss",
+        "if needed > t {",
+        "if needed >= t {",
+    ),
+    mutant(
+        "aegis-analysis/src/quick/edf.rs",
+        "the walk ends where demand and time are equal",
+        "if let Some(before) = self.last_deadline(t - 1) {\n                t = before;",
+        "if false && let Some(before) = self.last_deadline(t - 1) {\n                t = before;",
+    ),
+    mutant(
+        "aegis-analysis/src/quick/edf.rs",
+        "the horizon leaves blocking out",
+        "over(self.gap + longest, idle)",
+        "over(self.gap, idle)",
+    ),
+    mutant(
+        "aegis-analysis/src/quick/edf.rs",
+        "the horizon leaves out what short deadlines bring forward",
+        "gap: entries.iter().map(gap).sum(),",
+        "gap: entries.len() as u64 * 0,",
+    ),
+    mutant(
+        "aegis-analysis/src/quick/edf.rs",
+        "a task that ceases to block at a deadline still blocks it",
+        "while self.stairs.get(stair + 1).is_some_and(|next| next.end > t) {",
+        "while self.stairs.get(stair + 1).is_some_and(|next| next.end > t + 1) {",
+    ),
+    mutant(
+        "aegis-analysis/src/quick/fixed_priority.rs",
+        "an arrival at the very start of the segment waits",
+        "(quotient(at + self.j, self.t, self.inverse) + 1) * self.c",
+        "(quotient((at + self.j).saturating_sub(1), self.t, self.inverse) + 1) * self.c",
+    ),
+    mutant(
+        "aegis-analysis/src/quick/fixed_priority.rs",
+        "jitter is forgotten",
+        "(quotient(at + self.j, self.t, self.inverse) + 1) * self.c",
+        "(quotient(at, self.t, self.inverse) + 1) * self.c",
+    ),
+    mutant(
+        "aegis-analysis/src/quick/fixed_priority.rs",
+        "the closed form leaves the jobs of others out",
+        "Some(later) => entry.c + part(entry.high, later) + 1,\n        None => entry.c - part",
+        "Some(later) => entry.c + part(entry.high, later) + 1,\n        None => part",
+    ),
+    mutant(
+        "aegis-analysis/src/quick/fixed_priority.rs",
+        "no blocking",
+        "group = group.max(self.entries[i].longest - 1);",
+        "group = group.max(self.entries[i].longest.min(1) - 1);",
+    ),
+    mutant(
+        "aegis-analysis/src/quick/fixed_priority.rs",
+        "equal priorities block",
+        "if self.entries.get(i + 1).is_some_and(|next| next.rank > self.entries[i].rank) {",
+        "if self.entries.get(i + 1).is_some_and(|next| next.rank >= self.entries[i].rank) {",
+    ),
+    mutant(
+        "aegis-analysis/src/quick/fixed_priority.rs",
+        "own jitter does not bring the deadline closer",
+        "let x = task.d.checked_sub(task.j)?.checked_sub(task.last)?;",
+        "let x = task.d.checked_sub(task.last)?;",
+    ),
+    mutant(
+        "aegis-analysis/src/quick/fixed_priority.rs",
+        "only the first job of the busy period is looked at",
+        "if work <= next {\n                return Ok(first",
+        "if work <= next || release == 0 {\n                return Ok(first",
+    ),
+    mutant(
+        "aegis-analysis/src/quick/fifo.rs",
+        "jitter does not bring the deadline closer",
+        "(self.work(i, r) + task.j).checked_sub(task.d)",
+        "self.work(i, r).checked_sub(task.d)",
+    ),
+    mutant(
+        "aegis-analysis/src/quick/fifo.rs",
+        "jobs that overtake are forgotten",
+        "let overtaking = if r > 0 { task.overtaken } else { 0 };",
+        "let overtaking = if r > u64::MAX - 1 { task.overtaken } else { 0 };",
+    ),
+    mutant(
+        "aegis-analysis/src/quick/fifo.rs",
+        "only the synchronous release is looked at",
+        "let mut r = over(above, ONE - sums.share());",
+        "let mut r = over(above, ONE - sums.share()).min(1);",
+    ),
+    mutant(
+        "aegis-analysis/src/quick/fifo.rs",
+        "a response that is one late is in time",
+        "None | Some(0) => return Ok(()),",
+        "None | Some(0 | 1) => return Ok(()),",
+    ),
+    mutant(
+        "aegis-analysis/src/quick/entry.rs",
+        "the quotient is one too small where the product is",
+        "near + u64::from(x - near * t >= t)",
+        "near",
+    ),
+    mutant(
+        "aegis-analysis/src/quick/entry.rs",
+        "the copies of inputs and outputs take no time",
+        "let mut extra = overheads.copy.0;",
+        "let mut extra = overheads.copy.0 * 0;",
+    ),
+    mutant(
+        "aegis-analysis/src/quick/entry.rs",
+        "the last segment counts as the longest",
+        "longest = longest.max(last);",
+        "longest = last;",
+    ),
+    mutant(
+        "aegis-analysis/src/quick/entry.rs",
+        "shares are rounded down",
+        "(low >> 1, (low >> 1) + (c >> 1) + 1)",
+        "(low >> 1, low >> 1)",
+    ),
+    mutant(
+        "aegis-analysis/src/quick/entry.rs",
+        "a release overhead is no jitter",
+        "task.jitter.0.checked_add(overheads.release.0)?",
+        "task.jitter.0",
+    ),
+    mutant(
+        "aegis-analysis/src/stalls.rs",
+        "the stall that a blocking segment was stopped by counts once too little",
+        "let length = length.checked_add(u64::from(blocker.is_some()));",
+        "let length = length.checked_add(0);",
+    ),
+    mutant(
+        "aegis-analysis/src/stalls.rs",
+        "floor for ceiling: the last stall of a window is lost",
+        "length.div_ceil(source.gap)",
+        "length / source.gap",
+    ),
+    mutant(
+        "aegis-analysis/src/stalls.rs",
+        "only one source of stalls counts",
+        "try_fold(0, |sum: u64, (_, ns)| sum.checked_add(ns?))",
+        "try_fold(0, |sum: u64, (_, ns)| Some(sum.max(ns?)))",
+    ),
+    mutant(
+        "aegis-analysis/src/stalls.rs",
+        "a stall while the last segment runs does not count",
+        "least_fixed_point(least.max(work), self.sources.len(), steps, |end| {\n            work.checked_add(self.within(end, blocker)?)",
+        "least_fixed_point(least.max(work), self.sources.len(), steps, |end| {\n            work.checked_add(self.within(end.min(least.max(1)), blocker)?)",
     ),
     mutant(
         "aegis-core/src/arrival.rs",

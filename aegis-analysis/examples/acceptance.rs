@@ -1,0 +1,134 @@
+//! How many random sets each policy admits, against the utilisation of the device: comma-separated values for a plot.
+//!
+//! The sets are GCAPS's (Wang, Liu, Wong, Kim, ECRTS 2024, its `taskset_gen.py`), of which the device sees the parts that run
+//! on it: 4 CPUs with 3 to 6 tasks each, 40 to 60 % of them with work for the device, periods from 30 to 500 ms in whole
+//! milliseconds, deadlines at the periods, 1 to 3 segments a job. Utilisation is divided among tasks, and a job among
+//! its segments, by UUniFast (Bini, Buttazzo, Real-Time Systems 30, 2005). Only the sum of utilisations is not theirs: it is
+//! what the plot varies.
+//!
+//! `cargo run --release -p aegis-analysis --example acceptance -- SETS SEED`
+use aegis_analysis::quick;
+use aegis_core::{Nanos, Overheads, Policy, Priority, Rng, TaskDraft, TaskSet};
+
+/// Shares of a whole, uniform among all divisions into `n`.
+fn uunifast(rng: &mut Rng, n: u32) -> Vec<f64> {
+    let mut left = 1.0;
+    let mut shares: Vec<f64> = (1..n)
+        .map(|i| {
+            let rest = left * rng.unit().powf(1.0 / f64::from(n - i));
+            let share = left - rest;
+            left = rest;
+            share
+        })
+        .collect();
+    shares.push(left);
+    shares
+}
+
+fn nanos(time: f64) -> Nanos {
+    // Below a day of nanoseconds, and not negative.
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the range is known")]
+    Nanos((time as u64).max(1))
+}
+
+/// The tasks of one set on the device.
+fn random(rng: &mut Rng, utilisation: f64) -> Vec<TaskDraft> {
+    let with_device_part = |rng: &mut Rng| {
+        let tasks: u64 = (0..4).map(|_| rng.between(3, 6)).sum();
+        (0..tasks).filter(|_| rng.unit() < 0.4 + 0.2 * rng.unit()).count()
+    };
+    let n = with_device_part(rng).max(1);
+    let shares = uunifast(rng, u32::try_from(n).expect("at most 24"));
+    let task = |(i, share): (usize, f64)| {
+        let period = Nanos::from_millis(rng.between(30, 500));
+        let wcet = utilisation * share * period.0 as f64;
+        let segments = u32::try_from(rng.between(1, 3)).expect("at most 3");
+        TaskDraft {
+            name: format!("t{i}"),
+            segments: uunifast(rng, segments).into_iter().map(|share| nanos(share * wcet)).collect(),
+            arrival: period.into(),
+            ..TaskDraft::default()
+        }
+    };
+    shares.into_iter().enumerate().map(task).collect()
+}
+
+/// The same tasks with every job in `k` segments of one length, rounded up.
+fn split(drafts: &[TaskDraft], k: u64) -> Vec<TaskDraft> {
+    let one = |draft: &TaskDraft| {
+        let wcet: u64 = draft.segments.iter().map(|segment| segment.0).sum();
+        let k = k.min(wcet);
+        TaskDraft { segments: (0..k).map(|_| Nanos(wcet.div_ceil(k))).collect(), ..draft.clone() }
+    };
+    drafts.iter().map(one).collect()
+}
+
+fn set(policy: Policy, drafts: Vec<TaskDraft>) -> TaskSet {
+    TaskSet::new(policy, Overheads::default(), drafts).expect("the generator makes valid sets")
+}
+
+fn fits(policy: Policy, drafts: Vec<TaskDraft>) -> bool {
+    quick::decide(&set(policy, drafts)).admitted()
+}
+
+/// Whether any fixed priorities fit: Audsley's method. From the lowest level up, any task that meets its deadline below all
+/// those that have no level yet takes it; where none does, no order fits.
+fn some_order_fits(mut drafts: Vec<TaskDraft>) -> bool {
+    for draft in &mut drafts {
+        draft.priority = Some(Priority(0));
+    }
+    let mut open: Vec<usize> = (0..drafts.len()).collect();
+    for level in (1..=u32::try_from(drafts.len()).expect("a few tasks")).rev() {
+        // The others are asked for nothing.
+        let meets = |i: &usize| {
+            let asked = |(k, draft): (usize, &TaskDraft)| {
+                if k == *i {
+                    TaskDraft { priority: Some(Priority(level)), ..draft.clone() }
+                } else {
+                    TaskDraft { deadline: Some(Nanos::from_secs(1 << 20)), ..draft.clone() }
+                }
+            };
+            fits(Policy::FixedPriority, drafts.iter().enumerate().map(asked).collect())
+        };
+        let Some(k) = open.iter().position(meets) else { return false };
+        drafts[open.swap_remove(k)].priority = Some(Priority(level));
+    }
+    true
+}
+
+/// What a column counts.
+type Test = fn(&[TaskDraft]) -> bool;
+
+const COLUMNS: &[(&str, Test)] = &[
+    ("FIFO", |tasks| fits(Policy::Fifo, split(tasks, 1))),
+    ("deadline monotonic", |tasks| fits(Policy::FixedPriority, split(tasks, 1))),
+    ("optimal priorities", |tasks| some_order_fits(split(tasks, 1))),
+    ("EDF", |tasks| fits(Policy::Edf, split(tasks, 1))),
+    ("deadline monotonic in 1 to 3 segments", |tasks| fits(Policy::FixedPriority, tasks.to_vec())),
+    ("EDF in 1 to 3 segments", |tasks| fits(Policy::Edf, tasks.to_vec())),
+    ("optimal priorities in 8 segments", |tasks| some_order_fits(split(tasks, 8))),
+    ("EDF in 8 segments", |tasks| fits(Policy::Edf, split(tasks, 8))),
+    ("EDF in 32 segments", |tasks| fits(Policy::Edf, split(tasks, 32))),
+];
+
+fn main() {
+    let argument = |i, default| {
+        std::env::args().nth(i).map_or(default, |text| text.parse().expect("a number of sets and a seed"))
+    };
+    let (sets, seed): (u64, u64) = (argument(1, 1_000), argument(2, 1));
+    let mut rng = Rng::new(seed);
+    let names: Vec<&str> = COLUMNS.iter().map(|(name, _)| *name).collect();
+    println!("utilisation of the device in %,{}", names.join(","));
+    for percent in (5..100).step_by(5) {
+        let mut admitted = vec![0_u64; COLUMNS.len()];
+        for _ in 0..sets {
+            let tasks = random(&mut rng, f64::from(percent) / 100.0);
+            for (admitted, (_, test)) in admitted.iter_mut().zip(COLUMNS) {
+                *admitted += u64::from(test(&tasks));
+            }
+        }
+        let shares: Vec<String> =
+            admitted.iter().map(|n| format!("{:.1}", *n as f64 * 100.0 / sets as f64)).collect();
+        println!("{percent},{}", shares.join(","));
+    }
+}
