@@ -32,7 +32,7 @@ use super::fits::fits;
 use super::load::{LONGEST, Load, OVERHEADS, loads};
 use super::stalls::Stalls;
 use super::utilisation::Share;
-use aegis_core::{Nanos, Overheads, TaskId, TaskSet};
+use aegis_core::{Nanos, Overheads, TaskId, TaskSet, TermKind};
 
 /// Steps for one question to the exact test.
 const PROBE_STEPS: u64 = 1 << 22;
