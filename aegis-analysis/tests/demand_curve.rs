@@ -89,9 +89,9 @@ fn with_stalls(set: &TaskSet, work: u64, window: u64) -> u64 {
             stalled += length.0;
         }
         if stalled > 0 {
-            stalled -= 1
+            stalled -= 1;
         } else {
-            left -= 1
+            left -= 1;
         }
         now += 1;
     }

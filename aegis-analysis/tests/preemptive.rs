@@ -20,7 +20,7 @@ fn published(id: &str) -> Value {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/tasksets.json");
     let mut file: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
     let sets = file["sets"].as_array_mut().unwrap();
-    sets.iter_mut().find(|set| set["id"] == id).map(Value::take).unwrap_or_else(|| panic!("no set `{id}`"))
+    sets.iter_mut().find(|set| set["id"] == id).map_or_else(|| panic!("no set `{id}`"), Value::take)
 }
 
 fn tasks(set: &Value) -> Vec<HostTask> {
@@ -292,7 +292,9 @@ fn aligned(urgent: &[(u64, u64)], segments: (u64, u64), host: u64) -> u64 {
     let mut run = |start: u64, c: u64| {
         let (mut now, mut own) = (start, c);
         let mut work = 0;
-        next.iter_mut().for_each(|next| *next = start.max(*next));
+        for next in &mut next {
+            *next = start.max(*next);
+        }
         loop {
             for (next, (c, t)) in next.iter_mut().zip(urgent) {
                 while *next <= now {

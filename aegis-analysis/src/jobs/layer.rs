@@ -264,7 +264,7 @@ mod tests {
             let mut rng = Rng::new(seed);
             let (mut state, mut set) = (start::<4>(), BTreeSet::new());
             while set.len() < 600 {
-                let first = (0..).find(|p| !set.contains(p)).unwrap_or(0);
+                let first = (0..=600).find(|p| !set.contains(p)).unwrap();
                 let position =
                     if rng.one_in(4) { first } else { first + u32::try_from(rng.between(0, 255)).unwrap() };
                 if set.insert(position) {

@@ -188,15 +188,12 @@ mod tests {
             let both: BTreeSet<(i64, i64)> = in_a.union(&in_b).copied().collect();
             assert_eq!(a.includes(&b), in_b.is_subset(&in_a), "seed {seed}");
             assert!(points(&a.hull(&b)).is_superset(&both), "seed {seed}");
-            match a.union(&b) {
-                Some(union) => {
-                    assert_eq!(points(&union), both, "seed {seed}");
-                    unions += 1;
-                }
-                None => {
-                    assert_ne!(points(&a.hull(&b)), both, "seed {seed}");
-                    apart += 1;
-                }
+            if let Some(union) = a.union(&b) {
+                assert_eq!(points(&union), both, "seed {seed}");
+                unions += 1;
+            } else {
+                assert_ne!(points(&a.hull(&b)), both, "seed {seed}");
+                apart += 1;
             }
             let least = in_a.iter().map(|point| point.0).min();
             let most = in_a.iter().map(|point| point.1).max();

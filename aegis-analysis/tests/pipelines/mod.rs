@@ -64,13 +64,16 @@ struct Job {
     left: u16,
 }
 
+/// Whose job, its age and stage, what is left, ticks since it was ready where that matters.
+type Running = (usize, u16, u8, u16, u16);
+
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct State {
     since: Vec<u16>,
     /// Of each pipeline, older jobs first.
     jobs: Vec<Vec<Job>>,
-    /// Of each partition: whose job, its age and stage, what is left, ticks since it was ready where that matters.
-    running: Vec<Option<(usize, u16, u8, u16, u16)>>,
+    /// Of each partition.
+    running: Vec<Option<Running>>,
     /// Of each partition that stalls: ticks since the last began, at most the gap, and what is left of it.
     stalls: Vec<(u16, u16)>,
 }
@@ -147,7 +150,9 @@ fn released(states: Vec<State>, pipelines: &[Pipeline]) -> Vec<State> {
                 }
                 let must = u64::from(job.age) >= pipeline.jitter;
                 let mut with = of_state.clone();
-                with.iter_mut().for_each(|s| s.jobs[i][k].at = At::Ready(0));
+                for s in &mut with {
+                    s.jobs[i][k].at = At::Ready(0);
+                }
                 if must {
                     of_state = with;
                 } else {
@@ -243,7 +248,9 @@ fn tick(mut state: State, pipelines: &[Pipeline], servers: &[Server], worst: &mu
         let age = age + 1;
         let since = since + u16::from(servers[p].policy == Policy::Fifo);
         if stalled[p] {
-            all.iter_mut().for_each(|state| state.running[p] = Some((i, age, s, left, since)));
+            for state in &mut all {
+                state.running[p] = Some((i, age, s, left, since));
+            }
             continue;
         }
         if left > 1 && servers[p].preemptive {
@@ -256,12 +263,16 @@ fn tick(mut state: State, pipelines: &[Pipeline], servers: &[Server], worst: &mu
             continue;
         }
         if left > 1 {
-            all.iter_mut().for_each(|state| state.running[p] = Some((i, age, s, left - 1, since)));
+            for state in &mut all {
+                state.running[p] = Some((i, age, s, left - 1, since));
+            }
             continue;
         }
         let at = usize::from(s);
         worst[i][at] = worst[i][at].max(u64::from(age));
-        all.iter_mut().for_each(|state| state.running[p] = None);
+        for state in &mut all {
+            state.running[p] = None;
+        }
         let Some(next) = pipelines[i].stages.get(at + 1) else { continue };
         let mut with_host = Vec::new();
         for state in &all {
