@@ -2,6 +2,11 @@
 //!
 //! `cargo bench -p aegis-analysis --bench fit`. Sets with implicit deadlines, periods log-uniform in 10 ms to 1 s, one seed; each
 //! figure is the median and the worst of the sets, in the same run beside one full verdict of the same set.
+#![allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "random times are drawn as floats"
+)]
 use aegis_analysis::sensitivity::{Newcomer, margins, room};
 use aegis_analysis::split::{Cuts, fewest};
 use aegis_analysis::{admit, assignment, remedies};

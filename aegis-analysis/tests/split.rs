@@ -281,3 +281,19 @@ fn every_order_of_four() {
     println!("{found} fit, {unnamed} of them in fewer segments than in any order with a name");
     assert!(found > 200 && unnamed > 0, "{found} {unnamed}");
 }
+
+/// One segment fewer than in any order that has a name.
+#[test]
+fn an_order_without_a_name_needs_fewest() {
+    let overheads = Overheads { launch: Nanos(3), ..Overheads::default() };
+    let rows = [row(3, 111, 61), row(12, 45, 31), row(5, 110, 80), row(17, 69, 51)];
+    let set = set_with(Policy::FixedPriority, overheads, &rows);
+    let cuts = vec![Cuts::Anywhere; 4];
+    let total =
+        |order: &[Priority]| fewest(&with_priorities(&set, order), &cuts).ok().map(|split| split.total());
+    let named = [deadline_monotonic(&set), rate_monotonic(&set)].map(|order| total(&order));
+    assert_eq!(named, [Some(6), None]);
+    assert!(optimal(&set).is_err());
+    let split = fewest_with_priorities(&set, &cuts).unwrap();
+    assert_eq!((split.total(), split.fewest), (5, true));
+}
