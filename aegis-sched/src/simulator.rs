@@ -110,3 +110,43 @@ pub fn simulate<W: Workload>(
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use aegis_core::{Overheads, Policy, TaskDraft};
+
+    /// Jobs as listed, 4 ns each.
+    struct Listed(Vec<Arrival>);
+
+    impl Workload for Listed {
+        fn next(&mut self, _: TaskId) -> Option<Arrival> {
+            self.0.pop()
+        }
+
+        fn execution(&mut self, _: JobId, _: u16) -> Nanos {
+            Nanos(4)
+        }
+    }
+
+    /// A job that arrives at 2 and is released at 5 ends at 9: in 7, not in 4.
+    #[test]
+    fn responses_and_deadlines_count_from_arrival() {
+        let arrivals = || Listed(vec![Arrival { arrival: Nanos(2), release: Nanos(5) }]);
+        for (deadline, missed) in [(7, 0), (6, 1)] {
+            let draft = TaskDraft {
+                name: "late".to_owned(),
+                segments: vec![Nanos(4)],
+                arrival: Nanos(100).into(),
+                deadline: Some(Nanos(deadline)),
+                jitter: Nanos(3),
+                priority: None,
+            };
+            for policy in [Policy::Fifo, Policy::FixedPriority, Policy::Edf] {
+                let set = TaskSet::new(policy, Overheads::default(), vec![draft.clone()]).unwrap();
+                let outcome = simulate(&set, &[1], &mut arrivals(), |_, _, _| {})[0];
+                assert_eq!(outcome, TaskOutcome { jobs: 1, missed, refused: 0, worst: Nanos(7) });
+            }
+        }
+    }
+}
