@@ -218,7 +218,7 @@ fn stalls_are_played() {
              "tasks": [{ "name": "a", "c_ns": 10, "t_ns": 100 }, { "name": "b", "c_ns": 30, "t_ns": 200 }] }"#,
     );
     let svg = picture(&folder, "--svg-schedule", 0);
-    assert!(svg.contains("its bound"), "{svg}");
+    assert!(svg.contains(" ns, its bound"), "{svg}");
 }
 
 #[test]
