@@ -3,7 +3,7 @@
 //! Audsley: "On priority assignment in fixed priority scheduling", IPL 79(1), 2001. Deadline-monotonic order is not optimal
 //! when nothing is preempted, not even for `D ≤ T` (George, Rivierre, Spuri, INRIA RR-2966, 1996).
 //!
-//! Assumptions: those of [`fixed_priority`](super::fixed_priority). Audsley's method needs of a test that
+//! Assumptions: those of [`fixed_priority`]. Audsley's method needs of a test that
 //! 1. the response of a task depends on the *set* of tasks above it, not on their order: it does, by their `C`, `T`, `J`;
 //! 2. and on the set of tasks below it, not on their order: it does, by their longest segment;
 //! 3. it does not grow when the task moves up by one place: the task that it passes no longer interferes, with `C` or

@@ -1,6 +1,6 @@
 //! First arrivals with which a set that sporadic arrivals cannot use fits: proposed by simple rules, proven over every schedule.
 //!
-//! Assumptions: those of [`jobs::periodic`](super::jobs::periodic); above all, arrivals are strictly periodic, `offset + k · T`,
+//! Assumptions: those of [`jobs::periodic`](mod@super::jobs::periodic); above all, arrivals are strictly periodic, `offset + k · T`,
 //! which a task set does not say and the system has to keep to. Execution times are anything up to the WCETs.
 //!
 //! First, each task starts where those of earlier deadlines (then: of shorter periods, of later deadlines) would be done,

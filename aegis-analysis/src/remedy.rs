@@ -2,7 +2,7 @@
 //!
 //! Asked are, in this order: other policies, other priorities, segments, the edge of one time of one task or of all WCETs
 //! together, and offsets of strictly periodic arrivals. Each answer comes from the file that finds it:
-//! [`assignment`](super::assignment), [`split`](super::split), [`sensitivity`](super::sensitivity),
+//! [`assignment`], [`split`](super::split), [`sensitivity`](super::sensitivity),
 //! [`offsets`](super::offsets).
 use super::assignment;
 use super::busy_period::Steps;
