@@ -1,6 +1,6 @@
 //! From the first arrival to the last output: chains started by events, and chains that read what was written last.
 //!
-//! Started by events: [`holistic`](super::holistic), over the tasks of all partitions. Started by time: Davare, Zhu, Di Natale,
+//! Started by events: `holistic.rs`, over the tasks of all partitions. Started by time: Davare, Zhu, Di Natale,
 //! Pinello, Kanajan, Sangiovanni-Vincentelli, DAC 2007; Dürr, von der Brüggen, Chen, Chen: "End-to-end timing analysis
 //! of sporadic cause-effect chains in distributed systems", ACM TECS 18(5s), 2019, for the idea that a task that is
 //! served before the next one costs no response of its own.

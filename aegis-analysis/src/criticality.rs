@@ -3,7 +3,7 @@
 //! Baruah, Burns, Davis: "Response-time analysis for mixed criticality systems", RTSS 2011, section IV (AMC-rtb);
 //! carried over here to non-preemptive segments and to all jobs of a busy period.
 //!
-//! Assumptions 1 to 3 of [`fixed_priority`](super::fixed_priority), stalls as there; and:
+//! Assumptions 1 to 3 of [`fixed_priority`], stalls as there; and:
 //! 4. A segment of a high task takes at most its WCET in the low mode. The moment one has taken that and has not ended,
 //!    the mode is high, and a segment takes at most its high WCET.
 //! 5. From then on no job of a low task starts: what waits is dropped, what has started goes on, by when is not bounded. A low
@@ -11,7 +11,7 @@
 //!    never takes more than its own high WCET, where it states one, in any mode: nothing can stop it.
 //! 6. The mode may be low again when the partition is idle, and only then.
 //!
-//! In the low mode the bounds are those of [`fixed_priority`](super::fixed_priority). In the high mode, and across the
+//! In the low mode the bounds are those of [`fixed_priority`]. In the high mode, and across the
 //! change, let `w°` be the start of the last segment of the job released at `r` as if the mode stayed low. The job has
 //! started that segment by then, or the mode has changed before; so that of low tasks only jobs released up to `w°`
 //! are served before it:

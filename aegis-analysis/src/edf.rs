@@ -12,7 +12,7 @@
 //! `s = W(s) + S(s + 1)`, `W(s) = B(d) + n_i(d) · C_i − last_i + Σ_{j≠i} min(α_j(s + J_j + 1), n_j(d)) · C_j`,
 //! `n_j(d) = α_j(d − D_j + J_j + 1)`, and it ends at `f = W(s) + last_i + S(f)`, the least of each
 //!
-//! where `α_j(x + 1) = 1 + ⌊x / T_j⌋` for a period and `S(x)` are the [stalls](super::stalls) that begin before `x`. Then
+//! where `α_j(x + 1) = 1 + ⌊x / T_j⌋` for a period and `S(x)` are the stalls (`stalls.rs`) that begin before `x`. Then
 //! `R_i = max over a of f − a`. `B(d)` is the longest rest of
 //! a segment that started at −1 for a job with its deadline after `d`, which task k can have while `n_k(d) < α_k(J_k)`
 //! or `n_k(d) = 0`: other jobs that arrived with it before 0 are at most `α_k(J_k) − 1`, and more of them than that are

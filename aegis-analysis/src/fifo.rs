@@ -10,7 +10,7 @@
 //! Served before it is all that can be released in `[0, r]`: of another task `α_j(r + J_j + 1)` jobs, for a period
 //! `1 + ⌊(r + J_j) / T_j⌋`; of its own, itself included, `α(r + 1)` that arrived before it and those that arrived after
 //! it were released before `r`: `o(r) = α(J) − 1` for `r > 0`, for a period `⌊(J − 1) / T⌋`, none for `r = 0`; and no
-//! more than `α(r + J)` together. It ends no earlier than all of that work `W(r)` and the [stalls](super::stalls) that
+//! more than `α(r + J)` together. It ends no earlier than all of that work `W(r)` and the stalls (`stalls.rs`) that
 //! begin before, and no later either if the resource was never idle since 0. So
 //!
 //! `R = max over 0 ≤ r < L of J − r + f(r)`, `f(r) = W(r) + Σ ⌈f(r) / gap⌉ · length`,

@@ -11,7 +11,7 @@
 //! 3. One resource, never idle while a job is ready. It chooses at the end of each segment: the smallest priority
 //!    number; between tasks of equal priority in any order; within a task the job that arrived first or the one that
 //!    was released first.
-//! 4. A segment takes at most its WCET, and stalls are as in [`stalls`](super::stalls).
+//! 4. A segment takes at most its WCET, and stalls are as in `stalls.rs`.
 //!
 //! A job of task i then waits for one segment of lp(i) that started one tick before, for all jobs of hp(i) (equal
 //! priority of another task included) until its last segment starts, and for jobs of its own: those that arrived

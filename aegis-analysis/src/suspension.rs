@@ -12,7 +12,7 @@
 //!    deadline; first come, first served goes by when a part became ready. Ties are broken in any order, between
 //!    parts of one task too; of jobs in the same part the one that arrived first goes first.
 //!
-//! **Inherited jitter** ([`Rule::Inherited`]): the fixed point of [`holistic`](super::holistic) over the parts of all jobs.
+//! **Inherited jitter** ([`Rule::Inherited`]): the fixed point of `holistic.rs` over the parts of all jobs.
 //!
 //! **Oblivious** ([`Rule::Oblivious`], fixed priorities and EDF): host time counts as execution. While a job of at least the
 //! urgency of the analysed one is pending, such a job runs, or all of them are on the host, or a less urgent segment

@@ -154,7 +154,8 @@ fn arguments() {
     for (command, says) in [
         ("", "Usage"),
         ("admitt", "admit"),
-        ("admit", "required"),
+        ("admit", "state a system file, --tasks FILE or --jobs FILE"),
+        ("simulate", "state a system file or --tasks FILE"),
         ("admit a.toml --tasks b.json", "cannot be used with"),
         ("admit --tasks mvp.json --policy rr", "np-edf"),
         ("--format yaml doctor", "json"),

@@ -14,6 +14,9 @@ pub(crate) fn run(args: &AdmitArgs, output: &Output) -> Result<u8, Error> {
     if let Some(jobs) = &args.jobs.jobs {
         return admit_jobs::run(jobs, &args.jobs, output);
     }
+    if args.tasks.system.is_none() && args.tasks.tasks.is_none() {
+        return Err(Error::Argument("state a system file, --tasks FILE or --jobs FILE".to_owned()));
+    }
     let Asked { system, statement, .. } = asked(&args.tasks, output)?;
     let admission = Admission::of(system, statement, args.margins)?;
     write_what_is_asked(args, &admission, output)?;
