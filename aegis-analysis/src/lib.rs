@@ -6,7 +6,7 @@
 //! arrival.
 //!
 //! Exact with three exceptions, all on the safe side. An arrival curve that is not subadditive allows arrivals that cannot
-//! all happen. Where releases of one task overtake each other (jitter above the period, or a burst with jitter), segments,
+//! all happen. Where releases of one task overtake each other (jitter above the period, or a burst with jitter), EDF, segments,
 //! and curves under fixed priorities and FIFO, give bounds that may not be attained. And where ΣC/T of a task and
 //! of what is served before it is exactly 1, with blocking or jitter, a busy period never ends; the answer is then "no
 //! bound", although responses may be bounded.
