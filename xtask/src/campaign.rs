@@ -41,7 +41,7 @@ const CAMPAIGNS: &[Campaign] = &[
         test: "peers",
         filter: "",
         size: ("--sets", "AEGIS_SETS"),
-        in_ci: 100_000,
+        in_ci: 10_000,
     },
 ];
 
