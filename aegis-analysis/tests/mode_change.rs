@@ -288,6 +288,44 @@ fn a_delay_between_nothing_and_idle() {
     assert!(late(&shorter_old, &old) || late(&shorter_new, &new), "any shorter is too short");
 }
 
+/// Every shorter delay makes some task late, and the bounds that are given are those with the delay.
+#[test]
+fn the_delay_is_the_least() {
+    let seed = 21;
+    let mut rng = Rng::new(seed);
+    let (mut none, mut some, mut idle) = (0, 0, 0);
+    for k in 0..1_500 * scale() {
+        let policy = [Policy::FixedPriority, Policy::Edf, Policy::Fifo][k % 3];
+        let jitter = u64::from(rng.one_in(3)) * 2;
+        let [old, new] = [(); 2].map(|()| set(policy, &random(&mut rng, jitter)));
+        let Ok(change) = transition(&old, &new) else { continue };
+        let at = format!("{policy}, seed {seed}: {old:?} {new:?} {change:?}");
+        let bounds = |delay| response_times(&old, &new, Nanos(delay)).unwrap();
+        let late = |delay| {
+            bounds(delay).iter().zip([&old, &new]).any(|(bounds, set)| {
+                bounds
+                    .iter()
+                    .zip(set.tasks())
+                    .any(|(bound, task)| !bound.is_ok_and(|bound| bound <= task.deadline))
+            })
+        };
+        let given =
+            [&change.old, &change.new].map(|bounds| bounds.iter().copied().map(Ok).collect::<Vec<_>>());
+        assert!(change.delay <= change.wait && bounds(change.delay.0) == given, "{at}");
+        assert!(!late(change.delay.0) && (0..change.delay.0).all(late), "{at}");
+        let counter = if change.delay == Nanos::ZERO {
+            &mut none
+        } else if change.delay < change.wait {
+            &mut some
+        } else {
+            &mut idle
+        };
+        *counter += 1;
+    }
+    println!("seed {seed}: {none} without a delay, {some} with some, {idle} after the idle instant");
+    assert!(none.min(some).min(idle) > 10, "{none} {some} {idle}");
+}
+
 #[test]
 fn what_is_refused() {
     let rows: &[Row] = &[(4, 10, 10, 0, 0)];

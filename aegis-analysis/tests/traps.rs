@@ -185,6 +185,17 @@ fn an_arrival_curve_cannot_let_its_task_vanish() {
     check(Policy::Edf, &[twins(0), twins(1)], &[10, 10]);
 }
 
+/// Under FIFO the worst release may be late in the busy period: eight jobs of 1 keep the resource busy until the second job
+/// of the other task, which its jitter brings to 10; then 2 · 4 + 8 − 10 are left, and 4 + 1 at the start. The busy
+/// period ends at 16.
+#[test]
+fn the_worst_release_may_be_late_in_the_busy_period() {
+    let steps: Vec<(u64, u64)> = (1..=8).map(|n| (n, n)).collect();
+    let rows = [row(1, 100, 100).curve(100, &steps), row(4, 100, 100).jitter(90)];
+    check(Policy::Fifo, &rows, &[6, 96]);
+    assert_eq!(bound(Policy::Fifo, &rows, 0).busy_period, Nanos(16));
+}
+
 /// A burst is as long as it says: its average distance of 20 would answer 3 and 6.
 #[test]
 fn a_burst_is_not_spread_out() {

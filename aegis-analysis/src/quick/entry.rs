@@ -230,16 +230,16 @@ mod tests {
     use super::*;
     use aegis_core::{Nanos, Rng};
 
-    /// Numbers of all sizes, and those beside powers of two.
+    /// Numbers of all sizes from 1, and those beside powers of two.
     fn number(rng: &mut Rng, most: u64) -> u64 {
         let power = 1_u64 << rng.between(0, u64::from(most.ilog2()));
         let number = match rng.between(0, 3) {
             0 => power - 1,
             1 => power,
             2 => power + 1,
-            _ => rng.between(power, 2 * power - 1),
+            _ => rng.between(power, power + (power - 1)),
         };
-        number.min(most)
+        number.clamp(1, most)
     }
 
     #[test]
