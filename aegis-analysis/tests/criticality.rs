@@ -1,10 +1,12 @@
 //! Mixed criticality: no schedule, with overruns at any moment, exceeds the bounds of either mode.
+mod search;
+
 use aegis_analysis::criticality::{applies, response_times};
 use aegis_core::{
     Criticality, Nanos, Overheads, Partition, PartitionId, Policy, Priority, Rng, Segment, Stall, System,
     SystemTask,
 };
-use std::collections::HashSet;
+use search::Reached;
 
 /// How many times the sets of a normal run: `AEGIS_SCALE`.
 fn scale() -> usize {
@@ -72,9 +74,8 @@ fn longest(rows: &[Row], stall: Stall, most: usize) -> Option<Vec<(u64, u64)>> {
         running: None,
         stall: (small(stall.gap.0), 0),
     };
-    let mut seen = HashSet::from([start.clone()]);
-    let mut open = vec![start];
-    while let Some(state) = open.pop() {
+    let mut reached = Reached::new(start, most);
+    while let Some(state) = reached.next() {
         let mut now = vec![state];
         if now[0].high && now[0].running.is_none() && now[0].jobs.iter().all(Vec::is_empty) {
             now.push(State { high: false, ..now[0].clone() });
@@ -147,13 +148,7 @@ fn longest(rows: &[Row], stall: Stall, most: usize) -> Option<Vec<(u64, u64)>> {
                 if next.jobs.iter().any(|jobs| jobs.len() > 5) {
                     return None;
                 }
-                if !seen.contains(&next) {
-                    if seen.len() == most {
-                        return None;
-                    }
-                    seen.insert(next.clone());
-                    open.push(next);
-                }
+                reached.add(next)?;
             }
         }
     }

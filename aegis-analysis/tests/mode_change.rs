@@ -1,7 +1,9 @@
 //! Changes of the task set at run time: no schedule, with the request at any moment, exceeds the bounds.
+mod search;
+
 use aegis_analysis::mode_change::{NoTransition, idle_wait, response_times, transition};
 use aegis_core::{Nanos, Overheads, Policy, Priority, Rng, Stall, TaskDraft, TaskSet};
-use std::collections::HashSet;
+use search::Reached;
 
 /// How many times the sets of a normal run: `AEGIS_SCALE`.
 fn scale() -> usize {
@@ -66,9 +68,8 @@ fn longest(
         running: None,
         stall: (small(stall.gap.0), 0),
     };
-    let mut seen = HashSet::from([start.clone()]);
-    let mut open = vec![start];
-    while let Some(state) = open.pop() {
+    let mut reached = Reached::new(start, states);
+    while let Some(state) = reached.next() {
         let busy = |state: &State| {
             state.jobs[..old].iter().any(|jobs| !jobs.is_empty())
                 || state.running.as_ref().is_some_and(|running| running.0 < old)
@@ -154,13 +155,7 @@ fn longest(
                 if next.jobs.iter().any(|jobs| jobs.len() > 6) {
                     return None;
                 }
-                if !seen.contains(&next) {
-                    if seen.len() == states {
-                        return None;
-                    }
-                    seen.insert(next.clone());
-                    open.push(next);
-                }
+                reached.add(next)?;
             }
         }
     }

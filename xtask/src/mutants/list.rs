@@ -638,9 +638,9 @@ pub static MUTANTS: &[Mutant] = &[
     ),
     mutant(
         "aegis-analysis/src/quick/fifo.rs",
-        "the patience of a task leaves out its jobs that overtake",
-        "- signed(entry.overtaken * entry.c)",
-        "- 0 * signed(entry.overtaken * entry.c)",
+        "the patience of a task does not shrink by its jitter",
+        "(signed(entry.d) - signed(entry.j), entry.id)",
+        "(signed(entry.d) - 0 * signed(entry.j), entry.id)",
     ),
     mutant(
         "aegis-analysis/src/quick/fifo.rs",
