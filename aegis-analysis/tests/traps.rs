@@ -192,7 +192,7 @@ fn an_arrival_curve_cannot_let_its_task_vanish() {
 fn the_worst_release_may_be_late_in_the_busy_period() {
     let steps: Vec<(u64, u64)> = (1..=8).map(|n| (n, n)).collect();
     let rows = [row(1, 100, 100).curve(100, &steps), row(4, 100, 100).jitter(90)];
-    check(Policy::Fifo, &rows, &[6, 96]);
+    check(Policy::Fifo, &rows, &[6, 95]);
     assert_eq!(bound(Policy::Fifo, &rows, 0).busy_period, Nanos(16));
 }
 

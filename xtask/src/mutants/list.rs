@@ -841,10 +841,10 @@ pub static MUTANTS: &[Mutant] = &[
         "*at_least += 2;",
     ),
     mutant(
-        "aegis-analysis/src/conflict.rs",
+        "aegis-analysis/src/fits.rs",
         "EDF drains at full utilisation with jitter",
-        "share == Ordering::Equal && loads.iter().any(|load| load.j > 0)",
-        "share == Ordering::Equal && loads.iter().all(|load| load.j > 0) && loads.is_empty()",
+        "Ordering::Equal => loads.iter().all(|load| load.j == 0),",
+        "Ordering::Equal => true,",
     ),
     mutant(
         "aegis-analysis/src/critical.rs",

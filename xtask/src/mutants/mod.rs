@@ -65,6 +65,7 @@ fn targets(file: &str) -> Vec<Target> {
     };
     let names: &[&str] = match module {
         "conflict.rs" => &["conflicts"],
+        "fits.rs" => &["sensitivity", "conflicts"],
         "critical.rs" => return in_package("aegis-sched", &["critical"]),
         "criticality.rs" => &["criticality"],
         "incremental.rs" => &["incremental", "no_allocation"],
