@@ -269,6 +269,17 @@ fn stalls_count_in_the_load() {
     assert_eq!(edf::demand_test(&edf), Err(edf::DemandWitness::Overload { utilisation_ppm: 1_050_000 }));
 }
 
+/// What the platform does around each segment is part of the load: 7 + 8 of 20 fit, and 3 more for each job are too much.
+#[test]
+fn overheads_count_in_the_load() {
+    let rows = [row(7, 20, 100).priority(0), row(8, 20, 100).priority(1)];
+    let overheads = Overheads { launch: Nanos(3), ..Overheads::default() };
+    for policy in [Policy::FixedPriority, Policy::Edf, Policy::Fifo] {
+        let verdict = admit(&set_with(policy, overheads, &rows));
+        assert_eq!(verdict.rejections[0], Rejection::Overload { utilisation_ppm: 1_050_000 }, "{policy}");
+    }
+}
+
 /// A burst asks for the time of all its jobs: three of 8 in 20 are an overload, however long they are spread out.
 #[test]
 fn a_burst_counts_in_the_load_with_all_its_jobs() {
