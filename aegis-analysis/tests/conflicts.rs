@@ -112,6 +112,17 @@ fn copies_of_one_model() {
     }
 }
 
+/// The first two tasks differ in their jitter alone, and only the second of them conflicts with the third; leaving tasks out in
+/// order ends at the last three.
+#[test]
+fn tasks_that_differ_in_jitter_are_told_apart() {
+    let (short, long) = (row(1, 100, 10), row(4, 100, 10));
+    let rows = [short.clone(), short.jitter(5), row(5, 100, 100), long.clone(), long.clone(), long];
+    let conflict = smallest_conflict(&set(Policy::Fifo, &rows)).unwrap().unwrap();
+    assert!(conflict.is_smallest());
+    assert_eq!(conflict.tasks, [TaskId(1), TaskId(2)]);
+}
+
 /// Half of twenty tasks that are almost alike conflict, whichever half: the hardest case of twenty, within the steps.
 #[test]
 fn twenty_tasks_that_are_almost_alike() {

@@ -9,6 +9,7 @@ mod seed;
 
 use crate::Findings;
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -132,22 +133,25 @@ fn try_all(root: &Path, chosen: &[usize]) -> Findings {
         let mut took = Duration::ZERO;
         let mut noticed = None;
         for target in targets(file) {
-            if !built.contains_key(&target) {
-                // What fails without a defect says nothing about one.
-                let sound = build(&scratch, target).and_then(|path| {
-                    let how = notices(&scratch, target, &path, None);
-                    how.map_or(Ok(path), |how| Err(format!("fails without a defect: {how}")))
-                });
-                match sound {
-                    Ok(path) => _ = built.insert(target, path),
-                    Err(why) => {
-                        findings.push(format!("mutants: {why}"));
-                        return findings;
+            let executable = match built.entry(target) {
+                Entry::Occupied(known) => known.into_mut(),
+                Entry::Vacant(unknown) => {
+                    // What fails without a defect says nothing about one.
+                    let sound = build(&scratch, target).and_then(|path| {
+                        let how = notices(&scratch, target, &path, None);
+                        how.map_or(Ok(path), |how| Err(format!("fails without a defect: {how}")))
+                    });
+                    match sound {
+                        Ok(path) => unknown.insert(path),
+                        Err(why) => {
+                            findings.push(format!("mutants: {why}"));
+                            return findings;
+                        }
                     }
                 }
-            }
+            };
             let start = Instant::now();
-            noticed = notices(&scratch, target, &built[&target], Some(number));
+            noticed = notices(&scratch, target, executable, Some(number));
             took += start.elapsed();
             if noticed.is_some() {
                 break;
