@@ -3,7 +3,7 @@ mod common;
 
 use aegis_analysis::conflict::{Clash, Conflict};
 use aegis_analysis::{admit, smallest_conflict};
-use aegis_core::{Nanos, Overheads, Policy, Rng, TaskDraft, TaskId, TaskSet};
+use aegis_core::{Nanos, Policy, Rng, TaskDraft, TaskId, TaskSet};
 use common::{Row, named, row, set};
 
 const POLICIES: [Policy; 3] = [Policy::FixedPriority, Policy::Edf, Policy::Fifo];

@@ -250,10 +250,12 @@ fn a_stall_pauses_what_runs() {
 /// earlier than after a stall that begins with the busy period.
 #[test]
 fn a_stall_may_begin_with_the_blocking_segment() {
-    let rows = [row(2, 30, 30).priority(0), row(6, 30, 30).priority(1)];
-    let answer = |gap| bounds(&set_with(Policy::FixedPriority, recovering(3, gap), &rows))[0];
-    // 5 + 2 + 3 is done at 10: a second stall at 10 − 1 delays it, one at 10 does not.
-    assert_eq!((answer(11), answer(10), answer(9)), (Some(10), Some(13), Some(13)));
+    let rows = [row(2, 30, 25).priority(0), row(6, 30, 30).priority(1)];
+    for policy in [Policy::FixedPriority, Policy::Edf] {
+        let answer = |gap| bounds(&set_with(policy, recovering(3, gap), &rows))[0];
+        // 5 + 2 + 3 is done at 10: a second stall at 10 − 1 delays it, one at 10 does not.
+        assert_eq!((answer(11), answer(10), answer(9)), (Some(10), Some(13), Some(13)), "{policy}");
+    }
 }
 
 /// Stalls are part of the load: 3 of 10 for them leave less than the tasks ask for.
