@@ -7,8 +7,8 @@
 //! what the plot varies.
 //!
 //! `cargo run --release -p aegis-analysis --example acceptance -- SETS SEED`
-use aegis_analysis::quick;
-use aegis_core::{Nanos, Overheads, Policy, Priority, Rng, TaskDraft, TaskSet};
+use aegis_analysis::{assignment, quick};
+use aegis_core::{Nanos, Overheads, Policy, Rng, TaskDraft, TaskSet};
 
 /// Shares of a whole, uniform among all divisions into `n`.
 fn uunifast(rng: &mut Rng, n: u32) -> Vec<f64> {
@@ -71,29 +71,9 @@ fn fits(policy: Policy, drafts: Vec<TaskDraft>) -> bool {
     quick::decide(&set(policy, drafts)).admitted()
 }
 
-/// Whether any fixed priorities fit: Audsley's method. From the lowest level up, any task that meets its deadline below all
-/// those that have no level yet takes it; where none does, no order fits.
-fn some_order_fits(mut drafts: Vec<TaskDraft>) -> bool {
-    for draft in &mut drafts {
-        draft.priority = Some(Priority(0));
-    }
-    let mut open: Vec<usize> = (0..drafts.len()).collect();
-    for level in (1..=u32::try_from(drafts.len()).expect("a few tasks")).rev() {
-        // The others are asked for nothing.
-        let meets = |i: &usize| {
-            let asked = |(k, draft): (usize, &TaskDraft)| {
-                if k == *i {
-                    TaskDraft { priority: Some(Priority(level)), ..draft.clone() }
-                } else {
-                    TaskDraft { deadline: Some(Nanos::from_secs(1 << 20)), ..draft.clone() }
-                }
-            };
-            fits(Policy::FixedPriority, drafts.iter().enumerate().map(asked).collect())
-        };
-        let Some(k) = open.iter().position(meets) else { return false };
-        drafts[open.swap_remove(k)].priority = Some(Priority(level));
-    }
-    true
+/// Whether any fixed priorities fit.
+fn some_order_fits(drafts: Vec<TaskDraft>) -> bool {
+    assignment::optimal(&set(Policy::FixedPriority, drafts)).is_ok()
 }
 
 /// What a column counts.

@@ -46,6 +46,7 @@ pub mod partition;
 pub mod preemptive;
 pub mod quick;
 pub mod remedy;
+mod room;
 pub mod sensitivity;
 pub mod split;
 mod stalls;
