@@ -65,13 +65,11 @@ fn utilisation(tasks: &[Tiny]) -> Ordering {
     tasks.iter().map(|task| c(task) * product / u64::from(task.t)).sum::<u64>().cmp(&product)
 }
 
-/// Where the theorems promise no more than safety: a job may be overtaken by a later one of its task, and has segments or
-/// is served by its deadline. Under EDF one tick is then charged for a blocking job that may have to arrive too late:
-/// `(C, T, D, J)` of `(2, 5, 10, 6)` and `(2, 4, 5, 4)` have the bound 12 for a largest response of 11.
-fn only_safe(policy: Policy, tasks: &[Tiny]) -> bool {
+/// Where the theorems promise no more than safety: a job may be overtaken by a later one of its task, and has segments.
+fn only_safe(tasks: &[Tiny]) -> bool {
     let overtaking = tasks.iter().any(|task| task.j > task.t);
     let segments = tasks.iter().any(|task| task.segments.len() > 1);
-    overtaking && (policy == Policy::Edf || segments)
+    overtaking && segments
 }
 
 /// What was compared.
@@ -118,7 +116,7 @@ fn compare(
     };
     let set = set(policy, tasks, overheads);
     let verdict = admit(&set);
-    let exact = !only_safe(policy, tasks);
+    let exact = !only_safe(tasks);
     let mut in_time = true;
     for ((answer, worst), task) in verdict.tasks.iter().zip(worst).zip(tasks) {
         let worst = u64::from(worst);
@@ -150,7 +148,7 @@ fn compare(
     if quick.admitted() != verdict.admitted() {
         return Err(format!("{policy}: {quick:?} without bounds, {:?} with: {tasks:?}", verdict.rejections));
     }
-    if policy == Policy::Edf && !tasks.iter().any(|task| task.j > task.t) {
+    if policy == Policy::Edf && exact {
         let demand = edf::demand_test(&set);
         if demand.is_ok() != in_time {
             return Err(format!("demand test {demand:?}, in time {in_time}: {tasks:?}"));
