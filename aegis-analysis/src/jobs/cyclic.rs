@@ -69,6 +69,11 @@ pub fn cyclic_table(
             JobSet::new(capped, jobs.set.edges().to_vec(), jobs.set.ties()).map_err(PeriodicError::Jobs)?;
         match table(&jobs.set, options) {
             Ok(table) => return Ok(CyclicTable { jobs, phase: Nanos(*phase), table }),
+            Err(NoTable::Overload { job, .. }) => {
+                let origin = &jobs.origins[job];
+                let name = format!("{} of `{}`", origin.seq, system.tasks()[origin.task.index()].name);
+                last = Some(NoTable::Overload { job, name });
+            }
             Err(why) => last = Some(why),
         }
     }

@@ -35,8 +35,12 @@ pub(super) fn notes(admission: &Admission, answer: &PartitionAnswer) -> Vec<Stri
         Some(Err(why)) => vec![format!("the stated offsets do not decide otherwise: {why}")],
         Some(Ok(found)) if found.admitted => {
             let reason = answer.at_any_time.as_ref().and_then(|verdict| verdict.rejections.first());
-            let because = reason.map_or_else(String::new, |reason| format!(": {}", reason.sentence(&answer.set)));
-            vec![format!("assumes that {ASSUMES}"), format!("arrivals at any other time may miss a deadline{because}")]
+            let because =
+                reason.map_or_else(String::new, |reason| format!(": {}", reason.sentence(&answer.set)));
+            vec![
+                format!("assumes that {ASSUMES}"),
+                format!("arrivals at any other time may miss a deadline{because}"),
+            ]
         }
         Some(Ok(found)) => {
             let mut lines = vec![at_the_offsets_too(admission, found)];
@@ -59,7 +63,10 @@ fn at_the_offsets_too(admission: &Admission, found: &AtOffsets) -> String {
         let ends = end.map_or_else(String::new, |end| {
             format!(" ends {} ms after its deadline", milliseconds(end.worst.saturating_sub(deadline)))
         });
-        format!(": in some schedule the job of {name} that arrives at {} ms{ends}", milliseconds(origin.arrival))
+        format!(
+            ": in some schedule the job of {name} that arrives at {} ms{ends}",
+            milliseconds(origin.arrival)
+        )
     });
     format!("rejected at the stated offsets too{}", told.unwrap_or_default())
 }

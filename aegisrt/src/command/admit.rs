@@ -6,7 +6,7 @@ use crate::backends::Backends;
 use crate::cli::{AdmitArgs, TasksArgs};
 use crate::output::Output;
 use crate::{Error, SystemFile, runtime, svg, tasks_file};
-use aegis_analysis::certify;
+use aegis_analysis::{Theorem, certify};
 use aegis_core::{Nanos, PartitionId, System, SystemTask, TaskSet, Verdict};
 use std::path::Path;
 
@@ -55,9 +55,10 @@ fn write_what_is_asked(args: &AdmitArgs, admission: &Admission, output: &Output)
     let name = &admission.system.partitions()[answer.partition.index()].name;
     let plain = || {
         answer.plain.as_ref().map(|plain| &plain.verdict).ok_or_else(|| {
+            let is = not_plain(answer.theorem);
             Error::Argument(format!(
-                "partition `{name}` has host parts, two criticalities or tasks that others start: there is no picture or \
-                 certificate of that; leave the option out, or choose another --partition"
+                "partition `{name}` {is}: there is no picture or certificate of that; leave the option out, or choose another \
+                 --partition"
             ))
         })
     };
@@ -71,6 +72,17 @@ fn write_what_is_asked(args: &AdmitArgs, admission: &Admission, output: &Output)
         write_certificate(path, &answer.set, plain()?, output)?;
     }
     Ok(())
+}
+
+/// What a partition is whose answer no plain theorem gave.
+const fn not_plain(theorem: Theorem) -> &'static str {
+    match theorem {
+        Theorem::Suspension => "has host parts between segments",
+        Theorem::MixedCriticality => "has tasks of two criticalities",
+        Theorem::Holistic => "has tasks that the end of others starts",
+        Theorem::Offsets => "is admitted by its stated offsets",
+        Theorem::ResponseTimes | Theorem::Reservation => "has times that do not fit 2^62 ns",
+    }
 }
 
 /// Writes the proof of `verdict`, after the checker has accepted it. A rejection may have none: that is a note.

@@ -215,7 +215,9 @@ fn rows(found: &Found, lines: &[Line], time: &impl Fn(Nanos) -> String) -> Strin
 fn csv(found: &[Found]) -> String {
     let header = "partition,task,job,segment,arrival_ns,start_ns,latest_start_ns,output_ns,deadline_ns\n";
     let mut out = header.to_owned();
-    for (found, line) in found.iter().flat_map(|found| found.outcome.iter().flatten().map(move |line| (found, line))) {
+    for (found, line) in
+        found.iter().flat_map(|found| found.outcome.iter().flatten().map(move |line| (found, line)))
+    {
         let partition = quoted(found.partition.as_deref().unwrap_or_default());
         let Line { job, segment, arrival, deadline, slot, .. } = line;
         let _ = writeln!(
