@@ -33,17 +33,18 @@ fn a_table_runs_what_every_policy_misses_also_at_its_offsets() {
     }
     let answer = folder.aegis("admit --tasks tasks.json --table --table-csv table.csv");
     assert_eq!(answer.code, 0, "{answer:?}");
-    let head = "TABLE for partition device: every job meets its deadline in a round of 20 ms, beginning 10 ms after the start, \
+    let head = "TABLE for partition device: every job meets its deadline in a round of 20 ms, beginning 5 ms after the start, \
                 repeated for ever";
     assert!(answer.stdout.starts_with(head), "{answer:?}");
     assert!(answer.stdout.contains("its output is there when its window and its longest execution are over"));
     assert!(answer.stdout.contains("`aegis run` starts them by a policy"), "{answer:?}");
-    // The round begins with the camera's job of 10 ms; the lidar's, of 25 ms, waits for the one of 20 ms.
+    // The round begins at 5 ms: the lidar's job is there, and waits for the camera's, which comes at 10.
     let csv = "partition,task,job,segment,arrival_ns,start_ns,latest_start_ns,output_ns,deadline_ns\n\
-               device,camera,1,0,0,0,1000000,3000000,3000000\n\
-               device,camera,2,0,10000000,10000000,11000000,13000000,13000000\n";
+               device,camera,1,0,5000000,5000000,5000000,7000000,8000000\n\
+               device,lidar,0,0,0,7000000,8000000,15000000,20000000\n\
+               device,camera,2,0,15000000,15000000,16000000,18000000,18000000\n";
     let written = std::fs::read_to_string(folder.path("table.csv")).unwrap();
-    assert!(!written.is_empty() && csv.lines().count() == 3, "{written}");
+    assert_eq!(written, csv);
     let json = table(&waits(), "", 0);
     let of = &json["tables"][0];
     assert_eq!((&of["hyperperiod_ns"], &of["refusal"]), (&json!(20_000_000), &Value::Null));
@@ -95,9 +96,9 @@ fn a_refusal_says_why() {
     };
     let mut unknown = waits();
     unknown["tasks"][1].as_object_mut().unwrap().remove("offset_ns");
-    // By 20 the lidar would have to start at 13, which is where the camera's job of 10 has to have ended at the latest.
+    // The camera's job of 10 is served from 10 to 12, then the lidar's of 5 until 19, which is 14 after its arrival.
     for (tasks, code, says) in [
-        (tight(15_000_000), None, ""),
+        (tight(14_000_000), None, ""),
         (tight(13_999_999), Some("infeasible"), "no table exists: every order of the jobs misses a deadline"),
         (tight(6_999_999), Some("overload"), "even with preemption; no table exists"),
         (unknown, Some("not_periodic"), "task `lidar` states no offset"),

@@ -110,7 +110,7 @@ fn of_partition(system: &System, partition: PartitionId, args: &TableArgs) -> Re
         }
         Err(why) => {
             let refusal = match &why {
-                NoCyclicTable::NoTable { last, .. } => refusal(last, why.to_string()),
+                NoCyclicTable::NoTable { why: of, .. } => refusal(of, why.to_string()),
                 _ => Refusal { code: "not_periodic", message: why.to_string() },
             };
             Ok(Found { partition: name, round: None, outcome: Err(refusal), placements: None })
