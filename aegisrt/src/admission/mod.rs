@@ -16,10 +16,15 @@ use aegis_analysis::jobs::{AtOffsets, Limits, Undecided};
 use aegis_analysis::remedy::{Remedy, remedies};
 use aegis_analysis::sensitivity::{Margins, margins};
 use aegis_analysis::{PartitionVerdict, SystemRejection, SystemVerdict, Theorem, analyse_at_offsets};
-use aegis_core::{Bytes, Nanos, PartitionId, Segment, System, Task, TaskId, TaskSet, Verdict};
+use aegis_core::{Bound, Bytes, Nanos, PartitionId, Segment, System, Task, TaskId, TaskSet, Verdict};
 
 /// What the schedules at stated offsets may take: a few seconds, before safe bounds are asked.
 const AT_OFFSETS: Limits = Limits { states: 4_000_000, memory: Bytes(1 << 30) };
+
+/// Schedules of more jobs than this are not drawn up to see whether a bound is attained: it is to take milliseconds.
+const MOST_IN_A_SCHEDULE: u64 = 1 << 12;
+/// Nor are any if those of all tasks together have more.
+const MOST_IN_ALL_SCHEDULES: u64 = 1 << 16;
 
 /// The answer for a system.
 #[derive(Debug)]
@@ -71,14 +76,31 @@ impl Plain {
     pub fn of(set: &TaskSet, verdict: Verdict) -> Self {
         let remedies = remedies(set, &verdict);
         let conflict = if verdict.admitted() { None } else { smallest_conflict(set).ok().flatten() };
-        let gaps = verdict.tasks.iter().enumerate().map(|(i, answer)| {
-            let bound = answer.bound.as_ref()?;
-            let pattern = critical::of_bound(set, TaskId::from(i), bound, Ties::InOrderOfRelease);
-            Some(pattern.ok()?.gap())
-        });
-        let gaps = gaps.collect();
+        let gaps = gaps(set, &verdict);
         Self { verdict, conflict, remedies, gaps }
     }
+}
+
+/// For each task what is missing to its bound in the latest schedule that is known.
+fn gaps(set: &TaskSet, verdict: &Verdict) -> Vec<Option<Nanos>> {
+    let jobs = |bound: &Bound| {
+        let each = set
+            .tasks()
+            .iter()
+            .map(|task| task.arrival.arrivals_within(bound.wcrt.saturating_add(task.jitter).0));
+        each.fold(0, u64::saturating_add)
+    };
+    let drawn: Vec<u64> = verdict.tasks.iter().filter_map(|answer| answer.bound.as_ref()).map(jobs).collect();
+    let too_many = drawn.iter().any(|jobs| *jobs > MOST_IN_A_SCHEDULE)
+        || drawn.iter().copied().fold(0, u64::saturating_add) > MOST_IN_ALL_SCHEDULES;
+    if too_many {
+        return vec![None; verdict.tasks.len()];
+    }
+    let gap = |(i, bound): (usize, &Option<Bound>)| {
+        let pattern = critical::of_bound(set, TaskId::from(i), bound.as_ref()?, Ties::InOrderOfRelease);
+        Some(pattern.ok()?.gap())
+    };
+    verdict.tasks.iter().map(|answer| &answer.bound).enumerate().map(gap).collect()
 }
 
 impl Admission {

@@ -7,8 +7,8 @@ use aegis_core::Nanos;
 use serde_json::{Value, json};
 
 /// What every answer at offsets rests on.
-const ASSUMES: &str = "every task arrives at its offset and then exactly every period, as `aegis run` has it where the system \
-                       file states `period`; not with `min_inter_arrival`";
+const ASSUMES: &str = "every task arrives at its offset and then exactly every period. The dispatcher releases so what states \
+                       `period`, not `min_inter_arrival`; but `aegis run` starts only what fits at any time";
 
 /// What decided, and how much was looked at.
 pub(super) fn decided_by(found: &AtOffsets) -> String {
