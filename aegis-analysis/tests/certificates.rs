@@ -10,7 +10,8 @@ use aegis_analysis::certify::{Claim, NoCertificate};
 use aegis_analysis::{admit, certify};
 use aegis_certificate::{Checked, Proved, check};
 use aegis_core::{
-    ArrivalLaw, Nanos, Overheads, Policy, Priority, Rejection, Rng, Stall, TaskDraft, TaskSet, Verdict,
+    ArrivalCurve, ArrivalLaw, Nanos, Overheads, Policy, Priority, Rejection, Rng, Stall, TaskDraft, TaskSet,
+    Verdict,
 };
 use common::{row, set_with};
 use curve::curve;
