@@ -19,9 +19,9 @@ mod finding;
 mod records;
 mod walk;
 
-pub use file::{verify_file, Verified};
+pub use file::{Verified, verify_file};
 pub use finding::{Finding, Problem};
-pub use walk::{verify, After, Report, Signatures, State};
+pub use walk::{After, Report, Signatures, State, verify};
 
 use ed25519_dalek::pkcs8::DecodePublicKey;
 use std::path::PathBuf;

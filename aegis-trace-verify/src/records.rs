@@ -54,7 +54,8 @@ pub fn check<'a>(payload: &'a [u8], recorders: &mut [Recorder]) -> Result<&'a [u
     while !input.left.is_empty() {
         let tag = input.number(1);
         let recorder = input.u32().ok_or(shape("a chunk is too short"))?;
-        let of = recorders.get_mut(recorder as usize).ok_or(shape("a recorder that the header does not have"))?;
+        let of =
+            recorders.get_mut(recorder as usize).ok_or(shape("a recorder that the header does not have"))?;
         match tag {
             Some(0) => seen.chunk(&mut input, recorder, of)?,
             Some(1) => gap(&mut input, recorder, of)?,

@@ -254,8 +254,11 @@ impl<R: Read> Walk<'_, R> {
                 break;
             }
             let mut head = Input::new(&block);
-            let (kind, zeros, length, number) = (head.number(1), head.number(3), head.number(4), head.number(8));
-            let (Some(kind), Some(zeros), Some(length), Some(number)) = (kind, zeros, length, number) else { break };
+            let (kind, zeros, length, number) =
+                (head.number(1), head.number(3), head.number(4), head.number(8));
+            let (Some(kind), Some(zeros), Some(length), Some(number)) = (kind, zeros, length, number) else {
+                break;
+            };
             let kind = kind.to_le_bytes()[0];
             if length > LONGEST {
                 self.report.find(offset, Problem::Length { length, most: LONGEST });

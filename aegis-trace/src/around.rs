@@ -44,7 +44,8 @@ fn around(file: &TraceFile, job: JobId) -> Result<Option<Trace>, TraceError> {
     for at in (0..blocks.len()).rev().filter(|at| blocks[*at].summary.instants.first <= from.0) {
         wanted[at] = true;
         let one: Vec<bool> = (0..blocks.len()).map(|i| i == at).collect();
-        let held = file.read_blocks(&one)?.entries().iter().rev().find_map(|entry| holder_before(entry, from));
+        let held =
+            file.read_blocks(&one)?.entries().iter().rev().find_map(|entry| holder_before(entry, from));
         if let Some(since) = held {
             begin = since;
             break;
@@ -56,9 +57,13 @@ fn around(file: &TraceFile, job: JobId) -> Result<Option<Trace>, TraceError> {
     let time = begin..=to;
     let mut named = BTreeSet::new();
     for entry in moment.entries().iter().filter(|entry| time.contains(&entry.record.at)) {
-        named.extend(names(&entry.record.body).into_iter().flatten().flatten().filter_map(
-            |(task, seq)| Some(JobId { task, seq: seq? }),
-        ));
+        named.extend(
+            names(&entry.record.body)
+                .into_iter()
+                .flatten()
+                .flatten()
+                .filter_map(|(task, seq)| Some(JobId { task, seq: seq? })),
+        );
     }
     let end = blocks.iter().map(|block| block.summary.instants.last).max().unwrap_or(0);
     for (block, wanted) in blocks.iter().zip(&mut wanted) {

@@ -171,7 +171,10 @@ mod tests {
             for n in [0, 1, 1000, 1 << 20] {
                 let exact = u128::from(n) * u128::from(ticks) * u128::from(ns) / u128::from(ticks);
                 let scaled = u128::from(scale.ns(n * ticks));
-                assert!(scaled <= exact && exact - scaled <= 1 + exact / 1_000_000, "{ticks} {ns} {n}: {scaled}");
+                assert!(
+                    scaled <= exact && exact - scaled <= 1 + exact / 1_000_000,
+                    "{ticks} {ns} {n}: {scaled}"
+                );
             }
         }
         assert_eq!((Scale::of(0, 5), Scale::of(5, 0), Scale::of(u64::MAX, 1)), (None, None, None));

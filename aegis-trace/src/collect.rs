@@ -60,7 +60,12 @@ impl Collector {
     ///
     /// # Errors
     /// [`TraceError::Create`], or as [`Collector::start`].
-    pub fn create(path: &Path, header: &Header, taps: Vec<Tap>, options: &Options) -> Result<Self, TraceError> {
+    pub fn create(
+        path: &Path,
+        header: &Header,
+        taps: Vec<Tap>,
+        options: &Options,
+    ) -> Result<Self, TraceError> {
         Self::into(Files::create(path)?, header, taps, options)
     }
 

@@ -12,7 +12,8 @@ pub fn usable() -> Result<Counter, WhyMonotonic> {
         return Err(WhyMonotonic::NotInvariant);
     }
     // The kernel takes a counter that it has seen to go wrong, or to differ between cores, off this list.
-    let listed = std::fs::read_to_string("/sys/devices/system/clocksource/clocksource0/available_clocksource");
+    let listed =
+        std::fs::read_to_string("/sys/devices/system/clocksource/clocksource0/available_clocksource");
     match listed {
         Ok(sources) if sources.split_whitespace().any(|source| source == "tsc") => Ok(Counter::Tsc),
         _ => Err(WhyMonotonic::NotTrusted),

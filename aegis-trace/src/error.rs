@@ -209,7 +209,9 @@ pub enum Damage {
         most: u32,
     },
     /// Its hash is not that of the block before it and its own bytes.
-    #[error("a block's hash does not fit it and the block before it: it was changed, or does not belong here")]
+    #[error(
+        "a block's hash does not fit it and the block before it: it was changed, or does not belong here"
+    )]
     Hash,
     /// Its number is not the next one.
     #[error("block number {found} where {due} was due")]

@@ -25,8 +25,8 @@ impl TraceKey {
     /// # Errors
     /// [`TraceError::Read`] if the file cannot be read, [`TraceError::Key`] if it holds no such key.
     pub fn open(path: &Path) -> Result<Self, TraceError> {
-        let text =
-            std::fs::read_to_string(path).map_err(|source| TraceError::Read { path: path.to_path_buf(), source })?;
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| TraceError::Read { path: path.to_path_buf(), source })?;
         let key = SigningKey::from_pkcs8_pem(&text);
         key.map(Self).map_err(|_| TraceError::Key { path: path.to_path_buf() })
     }

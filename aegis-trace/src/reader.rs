@@ -161,12 +161,13 @@ impl Contents {
 
     /// Nothing yet, behind that beginning.
     pub fn begin_with(beginning: &Beginning, some: bool) -> Self {
-        let recorders = beginning.next.iter().zip(&beginning.totals.recorders).map(|(next, balance)| Recorded {
-            next: *next,
-            written_before: balance.written,
-            missing: next.saturating_sub(balance.written),
-            ..Recorded::default()
-        });
+        let recorders =
+            beginning.next.iter().zip(&beginning.totals.recorders).map(|(next, balance)| Recorded {
+                next: *next,
+                written_before: balance.written,
+                missing: next.saturating_sub(balance.written),
+                ..Recorded::default()
+            });
         Self {
             recorders: recorders.collect(),
             recording: Recording {
@@ -186,7 +187,12 @@ impl Contents {
     }
 
     /// Reads the part that follows one with that last hash.
-    pub fn read_next(&mut self, source: impl Read, path: &Path, after: Hash) -> Result<(Hash, Ended), TraceError> {
+    pub fn read_next(
+        &mut self,
+        source: impl Read,
+        path: &Path,
+        after: Hash,
+    ) -> Result<(Hash, Ended), TraceError> {
         let mut blocks = Blocks::begin(source, path)?;
         let beginning = beginning(&mut blocks, path)?;
         self.check_next(&beginning, path, after)?;
@@ -243,9 +249,7 @@ impl Contents {
     }
 
     fn recorder(&mut self, block: &Block<'_>, recorder: u32) -> Result<&mut Recorded, TraceError> {
-        self.recorders
-            .get_mut(recorder as usize)
-            .ok_or_else(|| block.damaged(Damage::Totals { recorder }))
+        self.recorders.get_mut(recorder as usize).ok_or_else(|| block.damaged(Damage::Totals { recorder }))
     }
 
     fn record(&mut self, block: &Block<'_>, entry: Entry) -> Result<(), TraceError> {
@@ -289,7 +293,9 @@ impl Contents {
             (END, false) => Ended::Whole,
             _ => Ended::CutOff,
         };
-        if offset != block.offset || totals.recorders.len() != self.recorders.len() || continued && ended == Ended::CutOff
+        if offset != block.offset
+            || totals.recorders.len() != self.recorders.len()
+            || continued && ended == Ended::CutOff
         {
             return Err(block.undecodable());
         }

@@ -92,7 +92,19 @@ impl Fields {
         let [_, tag, action, why, s0, s1, outcome, _] = tags.to_le_bytes();
         let [t0, t1, t2, t3, o0, o1, o2, o3] = tasks.to_le_bytes();
         let (task, other) = (u32::from_le_bytes([t0, t1, t2, t3]), u32::from_le_bytes([o0, o1, o2, o3]));
-        Self { tag, action, why, outcome, segment: u16::from_le_bytes([s0, s1]), task, job, arrival, other, a, b }
+        Self {
+            tag,
+            action,
+            why,
+            outcome,
+            segment: u16::from_le_bytes([s0, s1]),
+            task,
+            job,
+            arrival,
+            other,
+            a,
+            b,
+        }
     }
 }
 

@@ -146,6 +146,7 @@ type Named = (TaskId, Option<u64>);
 
 /// Every task and job that the body names, in whatever part; `None` where this code does not know, as with kinds that were
 /// added later: then the block counts as one that may name any.
+#[allow(clippy::match_wildcard_for_single_variants, reason = "kinds that are added need no code here")]
 pub fn names(body: &Body) -> Option<[Option<Named>; 3]> {
     let a_job = |job: JobId| Some((job.task, Some(job.seq)));
     let a_task = |task: TaskId| Some([Some((task, None)), None, None]);
@@ -223,16 +224,29 @@ mod tests {
     fn a_block_is_read_for_what_it_may_hold() {
         let mut summary = Summary::default();
         let over = job(2, 4);
-        let decision =
-            Decision { action: Action::Start { job: job(1, 7), segment: 0 }, why: Why::FirstReleased { release: Nanos(1), over } };
-        summary.include(0, 9, &Record { at: Nanos(50), body: Body::Step { event: Event::Dispatch, decision } });
+        let decision = Decision {
+            action: Action::Start { job: job(1, 7), segment: 0 },
+            why: Why::FirstReleased { release: Nanos(1), over },
+        };
+        summary.include(
+            0,
+            9,
+            &Record { at: Nanos(50), body: Body::Step { event: Event::Dispatch, decision } },
+        );
         summary.include(1, 3, &Record { at: Nanos(60), body: Body::Started { job: job(1, 9), segment: 0 } });
         assert_eq!(summary.recorders[&1], Range { first: 3, last: 3 });
         let may = |selection: Selection| summary.may_hold(&selection);
         assert!(may(Selection::default()));
-        for (task, seq, expected) in
-            [(1, 6, false), (1, 7, true), (1, 8, true), (1, 9, true), (1, 10, false), (2, 4, true), (2, 5, false), (0, 7, false)]
-        {
+        for (task, seq, expected) in [
+            (1, 6, false),
+            (1, 7, true),
+            (1, 8, true),
+            (1, 9, true),
+            (1, 10, false),
+            (2, 4, true),
+            (2, 5, false),
+            (0, 7, false),
+        ] {
             let selection = Selection { job: Some(job(task, seq)), ..Selection::default() };
             assert_eq!(may(selection), expected, "{task}#{seq}");
         }
@@ -242,7 +256,8 @@ mod tests {
         for (from, to, expected) in
             [(0, 50, false), (0, 51, true), (60, 99, true), (61, 99, false), (55, 56, true)]
         {
-            let selection = Selection { from: Some(Nanos(from)), to: Some(Nanos(to)), ..Selection::default() };
+            let selection =
+                Selection { from: Some(Nanos(from)), to: Some(Nanos(to)), ..Selection::default() };
             assert_eq!(may(selection), expected, "{from}..{to}");
         }
         summary.names_others = true;

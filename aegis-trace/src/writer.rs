@@ -1,8 +1,8 @@
 //! Writing the blocks of a trace, part after part, in bounded memory.
 use crate::bytes::{put_varint, step};
 use crate::file::{
-    CHECKPOINT, CHUNK, CONTINUED, END, GAP, HASH, HEAD, HEADER, Hash, Head, INDEX, LONGEST, RECORDS, SIGNED, START,
-    chained, first_hash, start,
+    CHECKPOINT, CHUNK, CONTINUED, END, GAP, HASH, HEAD, HEADER, Hash, Head, INDEX, LONGEST, RECORDS, SIGNED,
+    START, chained, first_hash, start,
 };
 use crate::key::{SIGNATURE, Signed};
 use crate::sink::Sink;

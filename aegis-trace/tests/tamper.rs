@@ -84,8 +84,8 @@ struct Samples {
 static SAMPLES: LazyLock<Samples> = LazyLock::new(|| {
     let folder = tempfile::tempdir().unwrap();
     let options = Options { key: Some(key(folder.path())), ..Options::default() };
-    let [plain, other, signed] = [(1, Options::default()), (2, Options::default()), (1, options)]
-        .map(|(seed, options)| {
+    let [plain, other, signed] =
+        [(1, Options::default()), (2, Options::default()), (1, options)].map(|(seed, options)| {
             let path = folder.path().join("trace");
             recorded(&path, seed, 200, &options);
             std::fs::read(&path).unwrap()
@@ -116,10 +116,15 @@ fn what_was_recorded_is_intact() {
     let Samples { plain, signed, .. } = &*SAMPLES;
     let public = PublicKey::from_pem(PUBLIC).unwrap();
     let report = check(plain, None).unwrap();
-    assert_eq!((&report.findings[..], report.state, report.signatures), (&[][..], State::Whole, Signatures::None));
+    assert_eq!(
+        (&report.findings[..], report.state, report.signatures),
+        (&[][..], State::Whole, Signatures::None)
+    );
     assert_eq!(report.bytes, plain.len() as u64);
     let [first, second] = &report.recorders[..] else { panic!() };
-    assert!(first.written + first.missing == 200 && second == first || second.written + second.missing == 200);
+    assert!(
+        first.written + first.missing == 200 && second == first || second.written + second.missing == 200
+    );
     assert!(places(plain).len() > 5, "several blocks");
     let report = check(signed, Some(&public)).unwrap();
     assert_eq!((&report.findings[..], report.signatures), (&[][..], Signatures::KeyGiven));
@@ -146,11 +151,14 @@ fn mutated(rng: &mut Rng, bytes: &[u8], other: &[u8]) -> Vec<u8> {
     match rng.between(0, 9) {
         0 => out[at] ^= 1 << rng.between(0, 7),
         1 => drop(out.drain(at..until)),
-        2 => drop(out.splice(at..at, (0..until - at).map(|_| rng.bits().to_le_bytes()[0]).collect::<Vec<_>>())),
+        2 => {
+            drop(out.splice(at..at, (0..until - at).map(|_| rng.bits().to_le_bytes()[0]).collect::<Vec<_>>()))
+        }
         3 => out[at..until].iter_mut().for_each(|byte| *byte = rng.bits().to_le_bytes()[0]),
         4 => out.truncate(at),
         5 => {
-            let (first, second) = (bytes[block(&places, a.min(b))].to_vec(), bytes[block(&places, a.max(b))].to_vec());
+            let (first, second) =
+                (bytes[block(&places, a.min(b))].to_vec(), bytes[block(&places, a.max(b))].to_vec());
             out.splice(block(&places, a.max(b)), first);
             out.splice(block(&places, a.min(b)), second);
         }
@@ -294,7 +302,10 @@ fn parts_are_followed() {
         let verified = verify_file(&path, Some(&public)).unwrap();
         let said: Vec<String> =
             verified.files.iter().flat_map(|(_, r)| &r.findings).map(ToString::to_string).collect();
-        assert!(!verified.intact() && said.iter().any(|line| line.contains(expected)), "{expected}: {said:?}");
+        assert!(
+            !verified.intact() && said.iter().any(|line| line.contains(expected)),
+            "{expected}: {said:?}"
+        );
     };
     std::fs::copy(aegis_trace::part_path(&other, 2), &second).unwrap();
     says("belongs to another recording");

@@ -6,7 +6,8 @@ use crate::{Error, SystemFile};
 use aegis_backend::Place;
 use aegis_context::ExecutionContext;
 use aegis_core::{
-    Blame, Budgeted, Bytes, Clock, DeviceKind, Fault, FaultCode, JobId, Nanos, TaskId, TaskSet, Usable, Verdict,
+    Blame, Budgeted, Bytes, Clock, DeviceKind, Fault, FaultCode, JobId, Nanos, TaskId, TaskSet, Usable,
+    Verdict,
 };
 use aegis_memory::RegionKind;
 use aegis_sched::dispatcher::{self, Executor, Law, Run};
@@ -111,8 +112,7 @@ pub fn execute(
     let [dispatchers, workers] = rings(grounds.set, &laws, preamble.len() as u64);
     let (mut first, first_tap) = recorder(dispatchers);
     let (second, second_tap) = recorder(workers);
-    let recording =
-        Options { clock: Some(clock), key: options.key.clone(), part_bytes: options.part_bytes };
+    let recording = Options { clock: Some(clock), key: options.key.clone(), part_bytes: options.part_bytes };
     let collector = Collector::create(options.trace, &header, vec![first_tap, second_tap], &recording)?;
     for body in preamble {
         first.record(clock.now(), body);

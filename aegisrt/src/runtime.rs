@@ -35,6 +35,8 @@ pub struct Runtime {
     seed: u64,
     device: Option<DeviceKind>,
     stop: Arc<AtomicBool>,
+    key: Option<TraceKey>,
+    part_bytes: Option<u64>,
 }
 
 #[derive(Debug)]

@@ -115,10 +115,12 @@ fn a_full_disk_blocks_nobody_and_is_reported() {
 #[test]
 fn a_header_that_cannot_be_written_is_reported_at_the_start() {
     let (_, tap) = recorder(1);
-    let error = Collector::start(Sink::new(Duration::ZERO, 20), &one_task(), vec![tap], &Options::default()).unwrap_err();
+    let error = Collector::start(Sink::new(Duration::ZERO, 20), &one_task(), vec![tap], &Options::default())
+        .unwrap_err();
     assert!(matches!(error, TraceError::Write { unwritten: 0, .. }), "{error}");
     let folder = tempfile::tempdir().unwrap();
-    let error = Collector::create(&folder.path().join("no/trace"), &one_task(), vec![], &Options::default()).unwrap_err();
+    let error = Collector::create(&folder.path().join("no/trace"), &one_task(), vec![], &Options::default())
+        .unwrap_err();
     assert!(matches!(error, TraceError::Create { .. }), "{error}");
 }
 
@@ -130,7 +132,8 @@ fn a_recorder_that_lives_on_is_named() {
     let (mut gone, other) = recorder(8);
     offer_all(&mut gone, 3);
     drop(gone);
-    let collector = Collector::start(sink.clone(), &one_task(), vec![tap, other], &Options::default()).unwrap();
+    let collector =
+        Collector::start(sink.clone(), &one_task(), vec![tap, other], &Options::default()).unwrap();
     offer_all(&mut alive, 2);
     let totals = collector.finish().unwrap();
     let [living, closed] = &totals.recorders[..] else { panic!() };

@@ -4,7 +4,9 @@ use super::{job, start};
 use crate::sink::Files;
 use crate::summary::names;
 use crate::writer::{Start, Writer};
-use crate::{Balance, ClockPair, Entry, Header, Jobs, Record, Selection, Totals, Trace, TraceError, TraceFile};
+use crate::{
+    Balance, ClockPair, Entry, Header, Jobs, Record, Selection, Totals, Trace, TraceError, TraceFile,
+};
 use aegis_core::{Nanos, Rng, TaskId};
 use std::path::{Path, PathBuf};
 
@@ -14,9 +16,8 @@ fn write(path: &Path, header: &Header, offered: &[Vec<Record>], cut: bool) {
     let mut writer = Writer::begin(Files::create(path).unwrap(), few).unwrap();
     let mut next = vec![0usize; offered.len()];
     // By time, as a collector that visits often would.
-    while let Some(recorder) = (0..offered.len())
-        .filter(|r| next[*r] < offered[*r].len())
-        .min_by_key(|r| offered[*r][next[*r]].at)
+    while let Some(recorder) =
+        (0..offered.len()).filter(|r| next[*r] < offered[*r].len()).min_by_key(|r| offered[*r][next[*r]].at)
     {
         let record = &offered[recorder][next[recorder]];
         writer.record(u32::try_from(recorder).unwrap(), next[recorder] as u64, record).unwrap();
@@ -67,7 +68,9 @@ fn a_part_holds_every_record_that_is_looked_for() {
             let from = Nanos(rng.between(0, end));
             let selection = Selection {
                 task: rng.one_in(3).then(|| TaskId(u32::try_from(rng.between(0, 3)).unwrap())),
-                job: rng.one_in(2).then(|| job(u32::try_from(rng.between(0, 3)).unwrap(), rng.between(0, 12))),
+                job: rng
+                    .one_in(2)
+                    .then(|| job(u32::try_from(rng.between(0, 3)).unwrap(), rng.between(0, 12))),
                 from: rng.one_in(2).then_some(from),
                 to: rng.one_in(2).then(|| from + Nanos(rng.between(0, 50))),
             };

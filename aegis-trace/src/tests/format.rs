@@ -1,7 +1,9 @@
 //! The file: round trip, cut at every byte, every byte changed, and blocks that lie.
 use super::twin::simulate;
 use super::{TaskOf, file_of, header, job, kinds, some_records, trace_of};
-use crate::file::{END, HASH, HEAD, HEADER, Head, INDEX, LONGEST, RECORDS, START, chained, first_hash, start};
+use crate::file::{
+    END, HASH, HEAD, HEADER, Head, INDEX, LONGEST, RECORDS, START, chained, first_hash, start,
+};
 use crate::key::SIGNATURE;
 use crate::summary::Summary;
 use crate::{Balance, Body, Damage, Header, Record, Totals, Trace, TraceError, write_all, write_file};
@@ -326,7 +328,8 @@ fn records_and_totals_must_fit_each_other() {
         let found = damage(checked(content, vec![balance(4, 4)]));
         assert_eq!(found, Damage::Sequence { recorder: 0, first, expected });
     }
-    let beyond = checked(vec![gap(0, 0, u64::MAX - 2), records(&[(0, u64::MAX - 1, 3)])], vec![balance(4, 4)]);
+    let beyond =
+        checked(vec![gap(0, 0, u64::MAX - 2), records(&[(0, u64::MAX - 1, 3)])], vec![balance(4, 4)]);
     let last = Damage::Sequence { recorder: 0, first: u64::MAX, expected: u64::MAX };
     assert_eq!(damage(beyond), last);
     let dropped = |offered, written, lost| Balance {
@@ -334,7 +337,9 @@ fn records_and_totals_must_fit_each_other() {
         ..balance(offered, written)
     };
     assert!(checked(vec![three.clone(), gap(0, 3, 4)], vec![dropped(5, 3, 2)]).is_ok());
-    for totals in [balance(3, 2), balance(2, 2), balance(4, 3), dropped(5, 2, 3), dropped(5, 3, 2), dropped(2, 3, 1)] {
+    for totals in
+        [balance(3, 2), balance(2, 2), balance(4, 3), dropped(5, 2, 3), dropped(5, 3, 2), dropped(2, 3, 1)]
+    {
         let found = damage(checked(vec![three.clone()], vec![totals]));
         assert_eq!(found, Damage::Totals { recorder: 0 });
     }

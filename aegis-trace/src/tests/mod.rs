@@ -3,8 +3,10 @@ mod collecting;
 mod explaining;
 mod files;
 mod format;
+mod golden;
 mod parts;
 mod sentences;
+mod slots;
 mod twin;
 
 use crate::sink::Stream;
@@ -84,7 +86,14 @@ pub fn file_of(
 
 /// An unsigned file of so many recorders.
 pub fn start(header: &Header, recorders: usize) -> Start<'_> {
-    Start { header, clock: ClockNote::unstated(), recorders, key: None, identity: [7; 16], block: crate::writer::BLOCK }
+    Start {
+        header,
+        clock: ClockNote::unstated(),
+        recorders,
+        key: None,
+        identity: [7; 16],
+        block: crate::writer::BLOCK,
+    }
 }
 
 pub fn trace_of(header: &Header, offered: &[Vec<Record>], lost: impl Fn(u32, u64) -> bool) -> Trace {

@@ -23,7 +23,8 @@ fn public_key(path: &Path) -> Result<PublicKey, Error> {
     let text = std::fs::read_to_string(path)
         .map_err(|source| SourceError::unplaced(path, format!("cannot read the key: {source}")))?;
     let key = PublicKey::from_pem(&text).ok_or_else(|| {
-        let what = "it holds no public Ed25519 key; `openssl pkey -in KEY.pem -pubout -out PUBLIC.pem` makes one";
+        let what =
+            "it holds no public Ed25519 key; `openssl pkey -in KEY.pem -pubout -out PUBLIC.pem` makes one";
         SourceError::unplaced(path, what.to_owned())
     })?;
     Ok(key)
