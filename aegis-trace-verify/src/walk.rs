@@ -172,7 +172,8 @@ pub fn verify(
     walk.blocks().map_err(|source| VerifyError::Read { path: path.to_path_buf(), source })?;
     let mut report = walk.report;
     report.head = walk.hash;
-    if let Some(After(before)) = after {
+    // A part that was only begun says nothing.
+    if let Some(After(before)) = after.filter(|_| report.blocks > 0) {
         follows(&mut report, before);
     }
     Ok(report)

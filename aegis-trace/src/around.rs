@@ -3,13 +3,12 @@ use crate::summary::{Selection, names};
 use crate::{Body, Entry, Kind, Trace, TraceError, TraceFile};
 use aegis_core::{Action, Decision, Event, JobId, Nanos};
 use std::collections::BTreeSet;
-use std::path::Path;
 
 /// Records of these kinds concern the time in which they stand; the others are about the whole run.
 const OF_THE_MOMENT: u64 =
     1 << Kind::Step as u32 | 1 << Kind::Started as u32 | 1 << Kind::Ended as u32 | 1 << Kind::Fault as u32;
 
-impl Trace {
+impl TraceFile {
     /// Reads what [`Jobs::explain`](crate::Jobs::explain) needs to explain `job`, and little more: its records, those of
     /// the time from its arrival to its end, back to who held the partition then, all records of the jobs that these
     /// name, and those that concern the whole run. The explanation is the same as from the whole trace.
@@ -18,10 +17,9 @@ impl Trace {
     /// did not end.
     ///
     /// # Errors
-    /// As [`Trace::open`].
-    pub fn open_around(path: &Path, job: JobId) -> Result<Self, TraceError> {
-        let file = TraceFile::open(path)?;
-        around(&file, job)?.map_or_else(|| Self::open(path), Ok)
+    /// [`TraceError`] says what is wrong with a block.
+    pub fn around(&self, job: JobId) -> Result<Trace, TraceError> {
+        around(self, job)?.map_or_else(|| self.read(&Selection::default()), Ok)
     }
 }
 

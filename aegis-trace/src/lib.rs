@@ -11,6 +11,7 @@ mod bytes;
 mod clock;
 mod collect;
 mod counter;
+mod counters;
 mod error;
 mod explain;
 mod file;

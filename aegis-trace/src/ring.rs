@@ -3,12 +3,12 @@
 //!
 //! Every record offered takes the next sequence number, whether it fits or not. A reader therefore sees exactly which
 //! ones are missing, and `offered = taken + dropped` holds at every moment at which the recorder stands still.
+use crate::counters::Counters;
 use crate::slot::{self, MOST_SLOTS, Slot};
 use crate::{Body, Kind, Record};
 use aegis_core::Nanos;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// Slots that a ring needs so that nothing is lost: those of `records` that are recorded between two visits of the
 /// drain thread at worst, and of `others` that are recorded at once and may be of any kind, such as what is recorded
@@ -46,18 +46,9 @@ pub const fn most_slots() -> usize {
 #[must_use]
 pub fn recorder(slots: usize) -> (Recorder, Tap) {
     let (producer, consumer) = rtrb::RingBuffer::new(slots.max(1));
-    let counters = Arc::new(Counters::default());
+    let counters = Arc::new(Counters::new());
     let recorder = Recorder { to: Some((producer, Arc::clone(&counters))), offered: 0 };
     (recorder, Tap { ring: consumer, counters })
-}
-
-/// Written by the recorder's thread alone, so that plain loads and stores suffice to count.
-#[derive(Debug, Default)]
-struct Counters {
-    dropped: [AtomicU64; Kind::ALL.len()],
-    /// Valid once `closed`.
-    offered: AtomicU64,
-    closed: AtomicBool,
 }
 
 /// The writing end of a ring; belongs to one thread.
@@ -100,7 +91,7 @@ impl Recorder {
     #[must_use]
     pub fn dropped(&self) -> u64 {
         let Some((_, counters)) = &self.to else { return 0 };
-        counters.dropped.iter().map(|n| n.load(Ordering::Relaxed)).sum()
+        counters.dropped_in_all()
     }
 }
 
@@ -118,19 +109,10 @@ fn record_encoded(ring: &mut rtrb::Producer<Slot>, at: Nanos, seq: u64, body: &B
     true
 }
 
-impl Counters {
-    #[cold]
-    fn drop_one(&self, kind: Kind) {
-        let counter = &self.dropped[kind as usize];
-        counter.store(counter.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
-    }
-}
-
 impl Drop for Recorder {
     fn drop(&mut self) {
         if let Some((_, counters)) = &self.to {
-            counters.offered.store(self.offered, Ordering::Relaxed);
-            counters.closed.store(true, Ordering::Release);
+            counters.close(self.offered);
         }
     }
 }
@@ -179,16 +161,13 @@ impl Tap {
     /// How many records were offered in all, once the recorder is gone; whatever still waits can be taken.
     #[must_use]
     pub fn closed(&self) -> Option<u64> {
-        // Acquire: pairs with the Release in the recorder's `drop`, so that all its pushes and counts are visible.
-        let closed = self.counters.closed.load(Ordering::Acquire);
-        closed.then(|| self.counters.offered.load(Ordering::Relaxed))
+        self.counters.closed()
     }
 
     /// How many records were dropped so far, by kind; kinds without drops are left out.
     #[must_use]
     pub fn dropped(&self) -> BTreeMap<Kind, u64> {
-        let counts = Kind::ALL.into_iter().zip(&self.counters.dropped);
-        counts.map(|(kind, n)| (kind, n.load(Ordering::Relaxed))).filter(|(_, n)| *n > 0).collect()
+        self.counters.dropped()
     }
 }
 

@@ -43,7 +43,10 @@ impl Files {
     /// Makes the file of the first part, over one that may be there.
     pub fn create(path: &Path) -> Result<Self, TraceError> {
         match File::create(path) {
-            Ok(file) => Ok(Self { path: path.to_path_buf(), file }),
+            Ok(file) => {
+                sync_folder(path);
+                Ok(Self { path: path.to_path_buf(), file })
+            }
             Err(source) => Err(TraceError::Create { path: path.to_path_buf(), source }),
         }
     }
@@ -64,8 +67,16 @@ impl Sink for Files {
 
     fn next_part(&mut self, part: u32) -> io::Result<()> {
         self.file = File::create(part_path(&self.path, part))?;
+        sync_folder(&self.path);
         Ok(())
     }
+}
+
+/// That the file is there survives a loss of power, too, where folders can be synchronised; where they cannot nothing is
+/// lost by trying.
+fn sync_folder(of: &Path) {
+    let folder = of.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let _ = File::open(folder).and_then(|folder| folder.sync_all());
 }
 
 /// Where a part of a trace lies: `run.aegistrace`, `run.2.aegistrace`, `run.3.aegistrace` …

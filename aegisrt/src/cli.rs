@@ -272,7 +272,7 @@ pub(crate) struct RunArgs {
 
 fn part_size(text: &str) -> Result<Bytes, String> {
     let size = bytes_or_number(text)?;
-    const LEAST: Bytes = Bytes(1 << 20);
+    const LEAST: Bytes = Bytes(1 << 16);
     if size < LEAST { Err(format!("a file of less than {LEAST} is too small")) } else { Ok(size) }
 }
 

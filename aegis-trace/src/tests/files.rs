@@ -97,9 +97,10 @@ fn what_is_around_a_job_explains_it() {
         let truth = simulate(seed);
         write(&path, &truth.header, &[truth.scheduler.clone(), truth.worker.clone()], false);
         let whole = Trace::open(&path).unwrap();
+        let file = TraceFile::open(&path).unwrap();
         let jobs = Jobs::of(&whole);
         for job in jobs.iter() {
-            let part = Trace::open_around(&path, job.id).unwrap();
+            let part = file.around(job.id).unwrap();
             let explained = Jobs::of(&part).explain(job.id);
             assert_eq!(
                 format!("{explained:?}"),

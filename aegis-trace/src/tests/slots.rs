@@ -11,7 +11,10 @@ fn random(rng: &mut Rng, kind: Kind) -> Option<Body> {
     for _ in 0..24 {
         match rng.between(0, 4) {
             // Tags and small numbers, numbers of any length, the largest u64, u32 and u16.
-            0 | 1 => bytes.push(u8::try_from(rng.between(0, 15)).unwrap()),
+            0 | 1 => {
+                let most = if rng.one_in(4) { 15 } else { 3 };
+                bytes.push(u8::try_from(rng.between(0, most)).unwrap());
+            }
             2 => {
                 bytes.extend((0..rng.between(0, 8)).map(|_| rng.bits().to_le_bytes()[0] | 0x80));
                 bytes.push(1);
