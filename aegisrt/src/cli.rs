@@ -283,11 +283,24 @@ pub(crate) struct RunArgs {
     /// Where the trace is written [default: beside the system file]
     #[arg(long, value_name = "FILE")]
     pub trace: Option<PathBuf>,
+    /// Signs the trace with this private Ed25519 key, as `openssl genpkey -algorithm ed25519` writes it
+    #[arg(long, value_name = "KEY.pem")]
+    pub trace_key: Option<PathBuf>,
+    /// Ends a file of the trace at about this size and goes on in the next one beside it: bytes, or "64 MiB"
+    /// [default: one file]
+    #[arg(long, value_name = "BYTES", value_parser = part_size)]
+    pub trace_size: Option<Bytes>,
     /// Seed of everything random
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
     #[command(flatten)]
     pub device: DeviceArgs,
+}
+
+fn part_size(text: &str) -> Result<Bytes, String> {
+    let size = bytes_or_number(text)?;
+    const LEAST: Bytes = Bytes(1 << 16);
+    if size < LEAST { Err(format!("a file of less than {LEAST} is too small")) } else { Ok(size) }
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum, PartialEq, Eq)]
@@ -365,6 +378,14 @@ pub(crate) enum TraceCommand {
     Info {
         /// The trace
         trace: PathBuf,
+    },
+    /// Checks that a trace is whole and unchanged, with a checker of its own; signatures with --key
+    Verify {
+        /// The trace
+        trace: PathBuf,
+        /// The public key of whoever recorded it, as `openssl pkey -in KEY.pem -pubout` writes it
+        #[arg(long, value_name = "PUBLIC.pem")]
+        key: Option<PathBuf>,
     },
     /// The records of a model, a job or a time
     Query {

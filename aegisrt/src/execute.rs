@@ -6,12 +6,15 @@ use crate::{Error, SystemFile};
 use aegis_backend::Place;
 use aegis_context::ExecutionContext;
 use aegis_core::{
-    Blame, Budgeted, Bytes, Clock, DeviceKind, Fault, FaultCode, JobId, MonotonicClock, Nanos, TaskId,
-    TaskSet, Usable, Verdict,
+    Blame, Budgeted, Bytes, Clock, DeviceKind, Fault, FaultCode, JobId, Nanos, TaskId, TaskSet, Usable,
+    Verdict,
 };
 use aegis_memory::RegionKind;
 use aegis_sched::dispatcher::{self, Executor, Law, Run};
-use aegis_trace::{Body, Collector, Header, ModelNote, Purpose, Record, recorder, write_file};
+use aegis_trace::{
+    Body, Collector, Header, ModelNote, Options, Purpose, Record, TraceClock, TraceKey, recorder, ring_slots,
+    write_signed,
+};
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -19,9 +22,11 @@ use std::time::{SystemTime, UNIX_EPOCH};
 /// What writes traces.
 pub(crate) const PROGRAM: &str = concat!("aegis ", env!("CARGO_PKG_VERSION"));
 
-/// Records that a ring holds. A run writes at most four a job to each of its two rings and the collector empties them
-/// every few milliseconds, so this bridges a stall of seconds at a thousand jobs a second.
-const RING: usize = 1 << 14;
+/// The longest time between two visits to the rings that costs no record: the collector visits every few milliseconds,
+/// unless the system does not let it run or the disk takes that long.
+const STALL: Nanos = Nanos::from_secs(1);
+/// The most slots of a ring: 64 MiB of memory, whatever rate a system file states.
+const MOST_SLOTS: usize = 1 << 20;
 
 /// What one run does, besides what the system file says.
 #[derive(Debug)]
@@ -34,6 +39,10 @@ pub struct RunOptions<'a> {
     pub seed: u64,
     /// Set from another thread to stop early; what was released is finished.
     pub stop: &'a AtomicBool,
+    /// Signs the trace; without it the trace says that it is not signed.
+    pub key: Option<TraceKey>,
+    /// A file of the trace that has this many bytes is ended, and the next one begun beside it; without it there is one.
+    pub part_bytes: Option<u64>,
 }
 
 /// What the run stands on: computed before it, recorded into its trace.
@@ -94,12 +103,18 @@ pub fn execute(
     let tasks = file.spec.tasks();
     let laws: Vec<Law> =
         tasks.iter().map(|t| Law { offset: t.offset, sporadic: t.sporadic, queue: t.queue }).collect();
-    let clock = MonotonicClock::start();
-    let header = header(file, &loaded, grounds.set, options.seed);
-    let (mut first, first_tap) = recorder(RING);
-    let (second, second_tap) = recorder(RING);
-    let collector = Collector::create(options.trace, &header, vec![first_tap, second_tap])?;
-    for body in preamble(&loaded, grounds.wcets, grounds.verdict, Some(grounds.plan)) {
+    let clock = TraceClock::start();
+    let mut header = header(file, &loaded, grounds.set, options.seed);
+    let now = clock.pair();
+    header.created_unix_ns = now.unix_ns.saturating_sub(now.clock_ns);
+    header.clock = clock.note().to_string();
+    let preamble = preamble(&loaded, grounds.wcets, grounds.verdict, Some(grounds.plan));
+    let [dispatchers, workers] = rings(grounds.set, &laws, preamble.len() as u64);
+    let (mut first, first_tap) = recorder(dispatchers);
+    let (second, second_tap) = recorder(workers);
+    let recording = Options { clock: Some(clock), key: options.key.clone(), part_bytes: options.part_bytes };
+    let collector = Collector::create(options.trace, &header, vec![first_tap, second_tap], &recording)?;
+    for body in preamble {
         first.record(clock.now(), body);
     }
     let contexts = Contexts {
@@ -131,13 +146,31 @@ pub fn record_rejection(
     set: &TaskSet,
     wcets: &[Wcet],
     verdict: &Verdict,
-    trace: &Path,
-    seed: u64,
+    options: &RunOptions<'_>,
 ) -> Result<(), Error> {
     let bodies = preamble(loaded, wcets, verdict, None);
     let records = bodies.into_iter().map(|body| Record { at: Nanos::ZERO, body });
-    write_file(trace, &header(file, loaded, set, seed), records)?;
+    write_signed(options.trace, &header(file, loaded, set, options.seed), options.key.clone(), records)?;
     Ok(())
+}
+
+/// The slots of the dispatcher's ring and of the worker's, so that a stall of [`STALL`] costs no record: for every job
+/// that can be released in it, or was waiting when it began, what the dispatcher is told and what it answers, and on the
+/// worker's side starts, ends and two faults.
+fn rings(set: &TaskSet, laws: &[Law], before: u64) -> [usize; 2] {
+    let (mut steps, mut runs, mut faults) = (0u64, 0u64, 0u64);
+    for (task, law) in set.tasks().iter().zip(laws) {
+        let window = STALL.saturating_add(task.jitter);
+        let jobs = task.arrival.arrivals_within(window.0).saturating_add(u64::from(law.queue));
+        let segments = task.segments.len() as u64;
+        steps = steps.saturating_add(jobs.saturating_mul(2 + 2 * segments));
+        runs = runs.saturating_add(jobs.saturating_mul(2 * segments));
+        faults = faults.saturating_add(jobs.saturating_mul(2));
+    }
+    // Besides the steps there is the record that the run stops; before the first job every task's priming can fail.
+    let primed = laws.len() as u64;
+    [ring_slots(steps, before.saturating_add(1)), ring_slots(runs, faults.saturating_add(primed))]
+        .map(|slots| slots.min(MOST_SLOTS))
 }
 
 fn header(file: &SystemFile, loaded: &[Loaded], set: &TaskSet, seed: u64) -> Header {

@@ -10,6 +10,7 @@ mod licences;
 mod mutants;
 mod readme;
 mod rust_text;
+mod soak;
 mod tidy;
 
 use std::path::{Path, PathBuf};
@@ -25,6 +26,8 @@ cargo xtask <task>
   jetson   packages for Jetson: [--jetpack 5|6|7] [--features LIST]; --test runs the pure crates' tests emulated,
            --table prints what the JetPacks bring
   campaign exact | sound | peers [--sets N] [--jobs N] [--seed S]: the evidence for the analyses, as large as asked for
+  campaign tamper | hostile | recovery [--mutations N] [--files N] [--kills N] [--seed S]: the same for trace files
+  soak     [--seconds N] [--rate R] [--ring BYTES] [--stall MS]: records at a rate while the file stalls, and counts
   mutants  [--sample N] [--only TEXT]: seeded defects in the analyses and the scheduler, and which test notices each
   curves   [--sets N]: docs/acceptance.csv and .svg, the share of random sets that each policy admits
   help     this text
@@ -47,6 +50,7 @@ fn main() -> ExitCode {
         ["curves", rest @ ..] => curves::run(&root, rest),
         ["mutants", rest @ ..] => mutants::run(&root, rest),
         ["campaign", rest @ ..] => campaign::run(&root, rest),
+        ["soak", rest @ ..] => soak::run(&root, rest),
         ["jetson", rest @ ..] => jetson::run(&root, rest),
         ["help" | "--help" | "-h"] => {
             print!("{HELP}");

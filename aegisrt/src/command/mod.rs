@@ -14,6 +14,7 @@ pub(crate) mod replay;
 pub(crate) mod run;
 pub(crate) mod simulate;
 pub(crate) mod trace;
+mod trace_verify;
 pub(crate) mod trust;
 pub(crate) mod verify_certificate;
 mod worst_schedule;
