@@ -23,6 +23,7 @@ mod time;
 mod totals;
 mod trace;
 mod vocabulary;
+mod why;
 mod writer;
 
 pub use collect::Collector;

@@ -108,11 +108,11 @@ impl Header {
                 write!(f, "{whose} memory planned: {peak}, and no plan takes less than {at_least}")?;
                 limit.map_or(Ok(()), |limit| write!(f, "; the limit is {limit}"))
             }
-            Body::Unplannable { on_device, at_least, limit } => {
-                write!(f, "system rejected: the models together do not fit the {} memory", whose_memory(on_device))?;
-                at_least.map_or(Ok(()), |bytes| write!(f, ", every plan takes {bytes} or more"))?;
-                limit.map_or(Ok(()), |limit| write!(f, "; the limit is {limit}"))
-            }
+            Body::Unplannable { peak, at_least, limit } => write!(
+                f,
+                "system rejected: the best plan of its memory takes {peak}, every plan takes {at_least} or more, the \
+                 limit is {limit}"
+            ),
             Body::RecordCost { per_thousand } => {
                 write!(f, "a thousand records take their thread {per_thousand}")
             }

@@ -134,14 +134,14 @@ pub enum Body {
         /// What may be taken, where that is stated.
         limit: Option<Bytes>,
     },
-    /// The models together do not fit, so that the system is not run.
+    /// No plan was found in which the models together fit, so that the system is not run.
     Unplannable {
-        /// The device's memory, or the host's.
-        on_device: bool,
-        /// What every plan takes; `None` where the limit was not what failed.
-        at_least: Option<Bytes>,
-        /// What may be taken, where that is stated.
-        limit: Option<Bytes>,
+        /// What the best plan takes.
+        peak: Bytes,
+        /// What every plan takes.
+        at_least: Bytes,
+        /// What may be taken.
+        limit: Bytes,
     },
     /// How long a thousand records take the thread that records them: measured before the run.
     RecordCost {
