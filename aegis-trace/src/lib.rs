@@ -5,6 +5,7 @@
 //! [`Jobs::explain`] says where the time of one job went.
 #![forbid(unsafe_code)]
 
+mod audit;
 mod collect;
 mod error;
 mod explain;
@@ -26,6 +27,7 @@ mod vocabulary;
 mod why;
 mod writer;
 
+pub use audit::{Chain, Flaw, Link, audit};
 pub use collect::Collector;
 pub use error::{Damage, TraceError};
 pub use explain::{Against, Cause, CauseKind, During, Ending, Explanation, Root, Rule, Share, Suspect};

@@ -37,6 +37,7 @@ helps! {
     run: "run",
     simulate: "simulate",
     explain: "explain",
+    audit: "audit",
     replay: "replay",
     trace: "trace",
     trace_info: "trace info",

@@ -1,6 +1,7 @@
 //! The commands, one file each. Every command returns its exit code, or the error that has one.
 pub(crate) mod admit;
 pub(crate) mod admit_jobs;
+pub(crate) mod audit;
 pub(crate) mod check;
 pub(crate) mod demo;
 pub(crate) mod doctor;
@@ -15,6 +16,7 @@ pub(crate) mod simulate;
 pub(crate) mod trace;
 pub(crate) mod trust;
 pub(crate) mod verify_certificate;
+pub(crate) mod what_if;
 mod worst_schedule;
 
 /// A deadline was missed, or the system is not admitted.
