@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod audit;
+mod blame;
 mod collect;
 mod error;
 mod explain;
@@ -28,6 +29,7 @@ mod why;
 mod writer;
 
 pub use audit::{Chain, Flaw, Link, audit};
+pub use blame::{BlameRow, Cost, Source};
 pub use collect::Collector;
 pub use error::{Damage, TraceError};
 pub use explain::{Against, Cause, CauseKind, During, Ending, Explanation, Root, Rule, Share, Suspect};

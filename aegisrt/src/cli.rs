@@ -49,6 +49,8 @@ enum Command {
     Simulate(SimulateArgs),
     /// Says where the time of a job went
     Explain(ExplainArgs),
+    /// Says for each model which other model cost it how much, and what would change that
+    Blame(BlameArgs),
     /// Rebuilds the chain of decisions behind every job, from loading to its end, and fails if a link is missing
     Audit(AuditArgs),
     /// Steps the scheduler through a trace again and compares every decision
@@ -323,6 +325,17 @@ pub(crate) struct WindowArgs {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct BlameArgs {
+    /// The trace
+    pub trace: PathBuf,
+    #[command(flatten)]
+    pub window: WindowArgs,
+    /// Draws the matrix: a row for each model that waited, a column for each that made it wait
+    #[arg(long, value_name = "FILE")]
+    pub svg: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct AuditArgs {
     /// The trace
     pub trace: PathBuf,
@@ -411,6 +424,7 @@ pub fn main() -> u8 {
         Command::Run(args) => command::run::run(args, &output),
         Command::Simulate(args) => command::simulate::run(args, &output),
         Command::Explain(args) => command::explain::run(args, &output),
+        Command::Blame(args) => command::blame::run(args, &output),
         Command::Audit(args) => command::audit::run(args, &output),
         Command::Replay(args) => command::replay::run(args, &output),
         Command::Trace(args) => command::trace::run(args, &output),

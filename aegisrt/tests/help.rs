@@ -37,6 +37,7 @@ helps! {
     run: "run",
     simulate: "simulate",
     explain: "explain",
+    blame: "blame",
     audit: "audit",
     replay: "replay",
     trace: "trace",

@@ -95,7 +95,7 @@ impl Root {
         }
     }
 
-    const fn of(kind: CauseKind) -> Self {
+    pub(crate) const fn of(kind: CauseKind) -> Self {
         match kind {
             CauseKind::LateRelease => Self::LateRelease,
             CauseKind::Blocked { .. } => Self::Blocking,

@@ -2,6 +2,7 @@
 pub(crate) mod admit;
 pub(crate) mod admit_jobs;
 pub(crate) mod audit;
+pub(crate) mod blame;
 pub(crate) mod check;
 pub(crate) mod demo;
 pub(crate) mod doctor;
