@@ -1,0 +1,24 @@
+//! Traces in the formats that other tools open, and metrics computed from them.
+//!
+//! Everything here reads a [`Trace`](aegis_trace::Trace) and writes to a sink as it goes, so that beside the trace and
+//! the histories of its jobs an export holds one event in memory. [`perfetto`] and [`chrome`] tell the same
+//! timeline; [`records_csv`] and [`jobs_csv`] are tables; [`Metrics`] are counters, gauges and histograms, written as
+//! OpenMetrics or OTLP; [`Filter`] chooses records and jobs. What each format loses stands in `docs/EXPORT.md`.
+#![forbid(unsafe_code)]
+
+mod chrome;
+mod csv;
+mod error;
+mod filter;
+mod job;
+mod perfetto;
+mod subject;
+mod timeline;
+
+pub use chrome::chrome;
+pub use csv::{JOB_COLUMNS, RECORD_COLUMNS, jobs_csv, records_csv};
+pub use error::ExportError;
+pub use filter::Filter;
+pub use job::{JobLine, JobVerdict, Run, job_lines};
+pub use perfetto::perfetto;
+pub use subject::{Subject, subject};

@@ -1,0 +1,384 @@
+//! A trace as tracks with slices, instants and counters: what the Perfetto and the Chrome export both tell.
+//!
+//! Marks of one track come in the order of time, and each slice ends inside the slice around it, whatever the records say:
+//! a slice that would begin before the one beside it has ended is cut off there.
+use crate::{ExportError, JobLine, JobVerdict, csv, job_lines};
+use aegis_core::{Bytes, JobId, Nanos, TaskId};
+use aegis_trace::{Body, Entry, Header, Jobs, Purpose, Record, Trace};
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap};
+
+/// A line of the picture.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Track {
+    /// The decisions of the scheduler, an instant each.
+    Scheduler,
+    /// The time between choice and start, and between end and the moment the scheduler was told.
+    Dispatcher,
+    /// Segments as the worker executes them.
+    Worker,
+    /// Jobs that did not give a result by their deadline.
+    Lateness,
+    /// Every other record.
+    Records,
+    /// Jobs of one task that do not overlap, from arrival to end.
+    Jobs { task: TaskId, lane: u32 },
+    /// Memory of one task.
+    Memory(Memory),
+}
+
+/// Memory of one task for one purpose.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Memory {
+    pub task: TaskId,
+    pub kind: MemoryKind,
+    /// Placed by the plan; else as the runtime said when the model was loaded.
+    pub planned: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum MemoryKind {
+    Weights,
+    Io,
+    Scratch,
+}
+
+impl MemoryKind {
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Weights => "weights",
+            Self::Io => "io",
+            Self::Scratch => "scratch",
+        }
+    }
+}
+
+impl Memory {
+    pub const fn source(self) -> &'static str {
+        if self.planned { "planned" } else { "measured" }
+    }
+}
+
+/// One argument of a mark.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Arg {
+    Number(u64),
+    Text(String),
+}
+
+pub(crate) type Args = Vec<(&'static str, Arg)>;
+
+/// A mark's place in the arrow from a job's release to its completion.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Flow {
+    pub job: JobId,
+    pub part: FlowPart,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum FlowPart {
+    First,
+    Middle,
+    Last,
+}
+
+impl Flow {
+    /// One number a job: different for different jobs while there are fewer than 2⁴⁰ of a task.
+    pub const fn id(self) -> u64 {
+        ((self.job.task.0 as u64 + 1) << 40) ^ self.job.seq
+    }
+}
+
+/// One thing to draw.
+#[derive(Debug)]
+pub(crate) enum Mark<'a> {
+    Begin {
+        track: Track,
+        at: Nanos,
+        name: &'a str,
+        category: &'static str,
+        flow: Option<Flow>,
+        args: Args,
+    },
+    End {
+        track: Track,
+        at: Nanos,
+    },
+    Instant {
+        track: Track,
+        at: Nanos,
+        name: &'a str,
+        category: &'static str,
+        flow: Option<Flow>,
+        args: Args,
+    },
+    Counter {
+        memory: Memory,
+        at: Nanos,
+        bytes: Bytes,
+    },
+    /// A segment on the queue of its model.
+    Device {
+        job: JobId,
+        segment: u16,
+        from: Nanos,
+        length: Nanos,
+        name: &'a str,
+        args: Args,
+    },
+}
+
+/// What draws.
+pub(crate) trait Sink {
+    fn draw(&mut self, mark: Mark<'_>) -> Result<(), ExportError>;
+}
+
+/// Tells the whole trace to `sink`.
+pub(crate) fn tell(trace: &Trace, sink: &mut impl Sink) -> Result<(), ExportError> {
+    let jobs = Jobs::of(trace);
+    let header = trace.header();
+    for entry in trace.entries() {
+        record(header, entry, sink)?;
+    }
+    memory(trace, sink)?;
+    let mut segments = Vec::new();
+    let mut lanes = Lanes::default();
+    for line in job_lines(&jobs) {
+        let line = line?;
+        lanes.job(header, &line, sink)?;
+        lateness(header, &line, sink)?;
+        let last = line.runs.len().saturating_sub(1);
+        segments.extend(line.runs.iter().enumerate().map(|(i, run)| (*run, line.id, i == last)));
+    }
+    segments.sort_by_key(|(run, job, _)| (run.chosen.unwrap_or(run.from), run.from, *job, run.segment));
+    host(header, &segments, sink)
+}
+
+/// The name of a job's track or slice.
+pub(crate) fn job_name(header: &Header, job: JobId) -> String {
+    header.job_name(job).to_string()
+}
+
+fn number(ns: Nanos) -> Arg {
+    Arg::Number(ns.0)
+}
+
+/// A decision as an instant with its reason; every other record as an instant with what it says.
+fn record(header: &Header, entry: &Entry, sink: &mut impl Sink) -> Result<(), ExportError> {
+    let Record { at, body } = entry.record;
+    let text = Arg::Text(header.say(&entry.record).to_string());
+    let about = crate::subject(&body);
+    let named = |word: &str| match (about.job, about.task) {
+        (Some(job), _) => format!("{word} {}", header.job_name(job)),
+        (None, Some(task)) => format!("{word} {}", header.task_name(task)),
+        (None, None) => word.to_owned(),
+    };
+    let mut args = vec![("text", text), ("recorder", Arg::Number(u64::from(entry.recorder)))];
+    args.push(("seq", Arg::Number(entry.seq)));
+    match body {
+        Body::Step { event, decision } => {
+            use aegis_core::{Action, Event};
+            let told = match event {
+                Event::Release { .. } => "release",
+                Event::Finish { .. } => "finish",
+                Event::Dispatch => "dispatch",
+            };
+            args.push(("event", Arg::Text(told.to_owned())));
+            args.push(("reason", Arg::Text(header.reason(decision.why).to_string())));
+            let part = match (event, decision.action) {
+                (Event::Release { .. }, Action::Enqueue) => Some(FlowPart::First),
+                (Event::Finish { .. }, Action::Retire) => Some(FlowPart::Last),
+                _ => None,
+            };
+            let flow = part.and_then(|part| Some(Flow { job: about.job?, part }));
+            let name = named(csv::action(&body));
+            sink.draw(Mark::Instant {
+                track: Track::Scheduler,
+                at,
+                name: &name,
+                category: "decision",
+                flow,
+                args,
+            })
+        }
+        // The worker's track shows them with their length.
+        Body::Started { .. } | Body::Ended { .. } => Ok(()),
+        body => {
+            let name = named(body.kind().name());
+            sink.draw(Mark::Instant {
+                track: Track::Records,
+                at,
+                name: &name,
+                category: body.kind().name(),
+                flow: None,
+                args,
+            })
+        }
+    }
+}
+
+/// How much each task holds of each kind of memory, as far as records say. What the plan places in several regions is
+/// summed.
+pub(crate) fn memory(trace: &Trace, sink: &mut impl Sink) -> Result<(), ExportError> {
+    let mut planned: BTreeMap<Memory, Bytes> = BTreeMap::new();
+    for entry in trace.entries() {
+        let Record { at, body } = entry.record;
+        match body {
+            Body::Loaded { task, weights, io, scratch, .. } => {
+                for (kind, bytes) in [
+                    (MemoryKind::Weights, Some(weights)),
+                    (MemoryKind::Io, Some(io)),
+                    (MemoryKind::Scratch, scratch),
+                ] {
+                    if let Some(bytes) = bytes {
+                        let memory = Memory { task, kind, planned: false };
+                        sink.draw(Mark::Counter { memory, at, bytes })?;
+                    }
+                }
+            }
+            Body::Placed { task, purpose, size, .. } => {
+                let kind = match purpose {
+                    Purpose::Weights => MemoryKind::Weights,
+                    Purpose::Io => MemoryKind::Io,
+                    Purpose::Scratch => MemoryKind::Scratch,
+                };
+                let memory = Memory { task, kind, planned: true };
+                let bytes = planned.entry(memory).or_default();
+                *bytes = Bytes(bytes.0.saturating_add(size.0));
+                sink.draw(Mark::Counter { memory, at, bytes: *bytes })?;
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// An instant for each job that ended without a result by its deadline.
+fn lateness(header: &Header, line: &JobLine, sink: &mut impl Sink) -> Result<(), ExportError> {
+    let Some(explanation) = &line.explanation else { return Ok(()) };
+    let late = line.late().unwrap_or_default();
+    let job = job_name(header, line.id);
+    let (name, category) = match line.verdict {
+        JobVerdict::Missed => (format!("{job} late by {late}"), "missed"),
+        JobVerdict::Faulted => (format!("{job} faulted"), "faulted"),
+        JobVerdict::Refused => (format!("{job} refused"), "refused"),
+        JobVerdict::Unfinished if late > Nanos::ZERO => {
+            (format!("{job} unfinished, late by {late}"), "missed")
+        }
+        _ => return Ok(()),
+    };
+    let args = vec![
+        ("deadline_ns", number(explanation.deadline)),
+        ("late_ns", number(late)),
+        ("age_ns", number(explanation.response())),
+    ];
+    let at = explanation.until;
+    sink.draw(Mark::Instant { track: Track::Lateness, at, name: &name, category, flow: None, args })
+}
+
+/// Lanes on which jobs of one task are drawn beside each other when they overlap.
+#[derive(Debug, Default)]
+struct Lanes {
+    task: TaskId,
+    /// When each lane is free again, the earliest first.
+    free: BinaryHeap<Reverse<(Nanos, u32)>>,
+}
+
+impl Lanes {
+    /// A job from its arrival to its end, tiled by the causes of its response time. Jobs come by task and number.
+    fn job(&mut self, header: &Header, line: &JobLine, sink: &mut impl Sink) -> Result<(), ExportError> {
+        let Some(explanation) = &line.explanation else { return Ok(()) };
+        if self.task != line.id.task {
+            *self = Self { task: line.id.task, free: BinaryHeap::new() };
+        }
+        let lane = match self.free.peek() {
+            Some(&Reverse((free, lane))) if free <= explanation.arrival => {
+                self.free.pop();
+                lane
+            }
+            _ => u32::try_from(self.free.len()).unwrap_or(u32::MAX),
+        };
+        self.free.push(Reverse((explanation.until, lane)));
+        let track = Track::Jobs { task: line.id.task, lane };
+        let ns = |time: Option<Nanos>| time.map(number);
+        let mut args: Args = vec![
+            ("verdict", Arg::Text(line.verdict.name().to_owned())),
+            ("explanation", Arg::Text(header.narrate(explanation).to_string())),
+        ];
+        let known = [
+            ("deadline_ns", ns(Some(explanation.deadline).filter(|d| *d < Nanos::MAX))),
+            ("age_ns", ns(line.age())),
+            ("queued_ns", ns(line.queued())),
+            ("executed_ns", ns(line.executed())),
+            ("late_ns", ns(line.late())),
+        ];
+        args.extend(known.into_iter().filter_map(|(name, arg)| Some((name, arg?))));
+        sink.draw(Mark::Begin {
+            track,
+            at: explanation.arrival,
+            name: &job_name(header, line.id),
+            category: "job",
+            flow: None,
+            args,
+        })?;
+        for cause in &explanation.causes {
+            let name = match cause.by {
+                Some(by) => format!("{} by {}", cause.kind.name(), header.job_name(by)),
+                None => cause.kind.name().to_owned(),
+            };
+            let mut args: Args = vec![("ns", number(cause.ns))];
+            args.extend(cause.by.map(|by| ("by", Arg::Text(job_name(header, by)))));
+            let begin =
+                Mark::Begin { track, at: cause.from, name: &name, category: "cause", flow: None, args };
+            sink.draw(begin)?;
+            sink.draw(Mark::End { track, at: cause.to })?;
+        }
+        sink.draw(Mark::End { track, at: explanation.until })
+    }
+}
+
+/// The tracks of the two threads and the queues of the device.
+fn host(
+    header: &Header,
+    segments: &[(crate::Run, JobId, bool)],
+    sink: &mut impl Sink,
+) -> Result<(), ExportError> {
+    let (mut dispatched, mut worked) = (Nanos::ZERO, Nanos::ZERO);
+    for (run, job, last) in segments {
+        let name = job_name(header, *job);
+        let mut slice = |track,
+                         from: Nanos,
+                         to: Nanos,
+                         free: &mut Nanos,
+                         word: &str,
+                         category|
+         -> Result<(), ExportError> {
+            let from = from.max(*free);
+            let to = to.max(from);
+            *free = to;
+            let name = if word.is_empty() { name.clone() } else { format!("{word} {name}") };
+            let args: Args = vec![("segment", Arg::Number(u64::from(run.segment)))];
+            let flow = Some(Flow { job: *job, part: FlowPart::Middle });
+            sink.draw(Mark::Begin { track, at: from, name: &name, category, flow, args })?;
+            sink.draw(Mark::End { track, at: to })
+        };
+        if let Some(chosen) = run.chosen.filter(|chosen| *chosen < run.from) {
+            slice(Track::Dispatcher, chosen, run.from, &mut dispatched, "dispatch", "dispatch")?;
+        }
+        slice(Track::Worker, run.from, run.to, &mut worked, "", "segment")?;
+        if let Some(told) = run.told.filter(|told| run.to < *told) {
+            slice(Track::Dispatcher, run.to, told, &mut dispatched, "complete", "completion")?;
+        }
+        let mut args: Args = vec![("segment", Arg::Number(u64::from(run.segment)))];
+        args.push(("last", Arg::Number(u64::from(*last))));
+        sink.draw(Mark::Device {
+            job: *job,
+            segment: run.segment,
+            from: run.from,
+            length: run.length(),
+            name: &name,
+            args,
+        })?;
+    }
+    Ok(())
+}
