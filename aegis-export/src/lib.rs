@@ -1,7 +1,7 @@
 //! Traces in the formats that other tools open, and metrics computed from them.
 //!
 //! Everything here reads a [`Trace`](aegis_trace::Trace) and writes to a sink as it goes, so that beside the trace and
-//! the histories of its jobs an export holds one event in memory. [`perfetto`] and [`chrome`] tell the same
+//! the histories of its jobs an export holds one event in memory. [`perfetto()`] and [`chrome()`] tell the same
 //! timeline; [`records_csv`] and [`jobs_csv`] are tables; [`Metrics`] are counters, gauges and histograms, written as
 //! OpenMetrics or OTLP; [`Filter`] chooses records and jobs. What each format loses stands in `docs/EXPORT.md`.
 #![forbid(unsafe_code)]
@@ -11,6 +11,7 @@ mod csv;
 mod error;
 mod filter;
 mod job;
+pub mod metrics;
 mod perfetto;
 mod subject;
 mod timeline;
@@ -20,5 +21,6 @@ pub use csv::{JOB_COLUMNS, RECORD_COLUMNS, jobs_csv, records_csv};
 pub use error::ExportError;
 pub use filter::Filter;
 pub use job::{JobLine, JobVerdict, Run, job_lines};
+pub use metrics::Metrics;
 pub use perfetto::perfetto;
 pub use subject::{Subject, subject};
