@@ -93,7 +93,8 @@ pub fn jobs_csv(
 }
 
 /// The numbers of a job, in the order of [`JOB_COLUMNS`] from `arrival_ns` on.
-pub(crate) fn job_numbers(line: &JobLine) -> [Option<u64>; 18] {
+#[must_use]
+pub fn job_numbers(line: &JobLine) -> [Option<u64>; 18] {
     let told = line.explanation.as_ref();
     let ns = |time: Option<Nanos>| time.map(|time| time.0);
     let caused = CAUSES.map(|name| line.caused(name).0);

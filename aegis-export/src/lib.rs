@@ -12,15 +12,17 @@ mod error;
 mod filter;
 mod job;
 pub mod metrics;
+mod otlp_spans;
 mod perfetto;
 mod subject;
 mod timeline;
 
 pub use chrome::chrome;
-pub use csv::{JOB_COLUMNS, RECORD_COLUMNS, jobs_csv, records_csv};
+pub use csv::{JOB_COLUMNS, RECORD_COLUMNS, job_numbers, jobs_csv, records_csv};
 pub use error::ExportError;
 pub use filter::Filter;
 pub use job::{JobLine, JobVerdict, Run, job_lines};
 pub use metrics::Metrics;
+pub use otlp_spans::otlp_spans;
 pub use perfetto::perfetto;
 pub use subject::{Subject, subject};

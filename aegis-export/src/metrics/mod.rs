@@ -5,6 +5,7 @@ mod otlp;
 mod sharing;
 
 use aegis_core::Nanos;
+pub(crate) use otlp::attribute;
 use std::fmt;
 
 /// The metrics of one trace: everything between its first and its last record.
