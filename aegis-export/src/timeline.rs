@@ -268,6 +268,7 @@ fn lateness(header: &Header, line: &JobLine, sink: &mut impl Sink) -> Result<(),
         _ => return Ok(()),
     };
     let args = vec![
+        ("job", Arg::Text(job)),
         ("deadline_ns", number(explanation.deadline)),
         ("late_ns", number(late)),
         ("age_ns", number(explanation.response())),
