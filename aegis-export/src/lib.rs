@@ -6,6 +6,8 @@
 //! OpenMetrics or OTLP; [`Filter`] chooses records and jobs. What each format loses stands in `docs/EXPORT.md`.
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "arrow")]
+mod arrow;
 mod chrome;
 mod csv;
 mod error;
@@ -15,10 +17,13 @@ pub mod metrics;
 mod otlp_spans;
 mod perfetto;
 mod subject;
+mod table;
 mod timeline;
 
+#[cfg(feature = "arrow")]
+pub use arrow::{jobs_arrow, records_arrow};
 pub use chrome::chrome;
-pub use csv::{JOB_COLUMNS, RECORD_COLUMNS, job_numbers, jobs_csv, records_csv};
+pub use csv::{jobs_csv, records_csv};
 pub use error::ExportError;
 pub use filter::Filter;
 pub use job::{JobLine, JobVerdict, Run, job_lines};
@@ -26,3 +31,4 @@ pub use metrics::Metrics;
 pub use otlp_spans::otlp_spans;
 pub use perfetto::perfetto;
 pub use subject::{Subject, subject};
+pub use table::{Cell, Column, ColumnKind, JOB_COLUMNS, RECORD_COLUMNS, job_row, record_row};

@@ -2,7 +2,7 @@
 //!
 //! Marks of one track come in the order of time, and each slice ends inside the slice around it, whatever the records say:
 //! a slice that would begin before the one beside it has ended is cut off there.
-use crate::{ExportError, JobLine, JobVerdict, csv, job_lines};
+use crate::{ExportError, JobLine, JobVerdict, job_lines, table};
 use aegis_core::{Bytes, JobId, Nanos, TaskId};
 use aegis_trace::{Body, Entry, Header, Jobs, Purpose, Record, Trace};
 use std::cmp::Reverse;
@@ -191,7 +191,7 @@ fn record(header: &Header, entry: &Entry, sink: &mut impl Sink) -> Result<(), Ex
                 _ => None,
             };
             let flow = part.and_then(|part| Some(Flow { job: about.job?, part }));
-            let name = named(csv::action(&body));
+            let name = named(table::action(&body).unwrap_or_default());
             sink.draw(Mark::Instant {
                 track: Track::Scheduler,
                 at,

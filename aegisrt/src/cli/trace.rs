@@ -38,15 +38,15 @@ pub(crate) struct QueryArgs {
     pub limit: Option<usize>,
     #[command(flatten)]
     pub window: WindowArgs,
-    /// How the answer is printed; JSON carries `schema_version`
+    /// How the answer is printed; JSON carries `schema_version`, arrow needs a program that was built with it
     #[arg(long, value_parser = Format::one_of(QUERY), default_value = "text")]
     pub format: Format,
-    /// Writes a table into this file instead of standard output
+    /// Writes a table (csv, arrow) into this file instead of standard output; - is standard output
     #[arg(long, value_name = "FILE")]
     pub output: Option<PathBuf>,
 }
 
-const QUERY: &[Format] = &[Format::Text, Format::Json, Format::Csv];
+const QUERY: &[Format] = &[Format::Text, Format::Json, Format::Csv, Format::Arrow];
 
 #[derive(Debug, Args)]
 pub(crate) struct ExportArgs {

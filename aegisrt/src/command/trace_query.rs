@@ -3,7 +3,7 @@ use super::trace::{instant, open};
 use crate::Error;
 use crate::cli::QueryArgs;
 use crate::export::{
-    ExportError, Filter, JOB_COLUMNS, JobLine, JobVerdict, job_numbers, jobs_csv, records_csv, subject,
+    Cell, ExportError, Filter, JOB_COLUMNS, JobLine, JobVerdict, job_row, jobs_csv, records_csv, subject,
 };
 use crate::file_output::write_to;
 use crate::output::{Format, Output};
@@ -16,15 +16,34 @@ const SHOWN: usize = 1000;
 pub(crate) fn run(args: &QueryArgs, output: &Output) -> Result<u8, Error> {
     let trace = open(&args.trace)?;
     let filter = filter(args, &trace)?;
-    let table = !matches!(args.format, Format::Text | Format::Json);
-    if args.output.is_some() && !table {
-        return Err(Error::Argument("--output: only tables go into a file; choose --format csv".to_owned()));
+    if let Some(why) = unusable(args) {
+        return Err(Error::Argument(why.to_owned()));
     }
-    let limit = args.limit.unwrap_or(if table { usize::MAX } else { SHOWN });
+    let limit = args.limit.unwrap_or(if table(args.format) { usize::MAX } else { SHOWN });
     if args.jobs {
         jobs(args, &trace, &filter, limit, output)
     } else {
         records(args, &trace, &filter, limit, output)
+    }
+}
+
+const fn table(format: Format) -> bool {
+    matches!(format, Format::Csv | Format::Arrow)
+}
+
+/// What is wrong with the format and the file that were asked for.
+fn unusable(args: &QueryArgs) -> Option<&'static str> {
+    match args.format {
+        Format::Arrow if !cfg!(feature = "arrow") => Some(
+            "--format arrow: this program was built without it; build it with --features arrow, or take csv",
+        ),
+        Format::Arrow if args.output.is_none() => {
+            Some("--format arrow is not text: name a file with --output, or - for standard output")
+        }
+        format if !table(format) && args.output.is_some() => {
+            Some("--output: only tables go into a file; add --format csv or --format arrow")
+        }
+        _ => None,
     }
 }
 
@@ -53,8 +72,12 @@ fn records(
     let header = trace.header();
     let found = filter.records(trace).map_err(explained)?;
     let shown = &found[..limit.min(found.len())];
-    if args.format == Format::Csv {
-        write_to(args.output.as_deref(), |sink| records_csv(sink, header, shown.iter().copied()))?;
+    if table(args.format) {
+        write_to(args.output.as_deref(), |sink| match args.format {
+            #[cfg(feature = "arrow")]
+            Format::Arrow => crate::export::records_arrow(sink, header, shown.iter().copied()),
+            _ => records_csv(sink, header, shown.iter().copied()),
+        })?;
         return cut_off(found.len(), shown.len(), output);
     }
     let line = |e: &&Entry| format!("{}  {}", header.time(e.record.at), header.say(&e.record));
@@ -78,8 +101,13 @@ fn jobs(
     let header = trace.header();
     let found = filter.jobs(&Jobs::of(trace)).map_err(explained)?;
     let shown = &found[..limit.min(found.len())];
-    if args.format == Format::Csv {
-        write_to(args.output.as_deref(), |sink| jobs_csv(sink, header, shown.iter().cloned().map(Ok)))?;
+    if table(args.format) {
+        let lines = shown.iter().cloned().map(Ok);
+        write_to(args.output.as_deref(), |sink| match args.format {
+            #[cfg(feature = "arrow")]
+            Format::Arrow => crate::export::jobs_arrow(sink, header, lines),
+            _ => jobs_csv(sink, header, lines),
+        })?;
         return cut_off(found.len(), shown.len(), output);
     }
     output.answer(
@@ -141,14 +169,14 @@ fn record(header: &Header, entry: &Entry) -> Value {
 /// The columns of the table, with their names.
 fn job(header: &Header, line: &JobLine) -> Value {
     let mut fields = Map::new();
-    let words: [Value; 4] = [
-        header.job_name(line.id).to_string().into(),
-        header.task_name(line.id.task).to_string().into(),
-        line.id.seq.into(),
-        line.verdict.name().into(),
-    ];
-    let values = words.into_iter().chain(job_numbers(line).map(Value::from));
-    fields.extend(JOB_COLUMNS.iter().map(|name| (*name).to_owned()).zip(values));
+    for (column, cell) in JOB_COLUMNS.iter().zip(job_row(header, line)) {
+        let value = match cell {
+            Cell::Nothing => Value::Null,
+            Cell::Number(number) => number.into(),
+            Cell::Text(text) => text.into(),
+        };
+        fields.insert(column.name.to_owned(), value);
+    }
     fields.insert("sentence".to_owned(), sentence(header, line).into());
     Value::Object(fields)
 }
