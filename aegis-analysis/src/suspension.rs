@@ -101,7 +101,8 @@ pub(super) fn push_job(
         if m > 0 {
             host = system_task.host.get(m - 1).copied().unwrap_or_default();
         }
-        let wcet = if m == 0 { Nanos(wcet.0.saturating_add(copy.0)) } else { *wcet };
+        let copy = if m == 0 { copy } else { Nanos::ZERO };
+        let wcet = wcet.saturating_add(copy);
         match stages.last_mut() {
             Some(stage) if m > 0 && host.max == Nanos::ZERO => {
                 stage.segments.push(wcet);
@@ -116,6 +117,7 @@ pub(super) fn push_job(
                     task: id,
                     partition: system_task.partition,
                     segments: vec![wcet],
+                    copy,
                     best: segment.bcet.0,
                     arrival: task.arrival.clone(),
                     deadline: i128::from(task.deadline.0) - since_arrival,

@@ -6,7 +6,7 @@ use aegis_analysis::fixed_priority;
 use aegis_analysis::suspension::{Response, Rule, response_times};
 use aegis_core::{
     HostPart, Nanos, Overheads, Partition, PartitionId, Policy, Priority, Rng, Segment, Stall, System,
-    SystemTask, TaskDraft, TaskSet,
+    SystemTask, TaskDraft, TaskSet, TermKind,
 };
 use pipelines::{Pipeline, Server, Stage, latest_ends};
 
@@ -292,5 +292,23 @@ fn every_resumption_may_be_blocked() {
         let longest = longest(&rows, policy, None, 200_000).unwrap();
         assert_eq!(longest[0], 7, "{policy}");
         assert!(wcrts(policy, &rows)[0] >= Some(7), "{policy}");
+    }
+}
+
+/// The copies before the first segment are a term of their own, in the first part alone, and parts still sum.
+#[test]
+fn copies_are_named() {
+    let overheads = Overheads { copy: Nanos(3), dispatch: Nanos(1), ..Overheads::default() };
+    let rows = [row(&[2, 4], &[(5, 6)], 60, 60), row(&[3], &[], 70, 70)];
+    let system = system_with(Policy::FixedPriority, overheads, &rows);
+    for response in response_times(&system, PartitionId(0)) {
+        for (m, part) in response.unwrap().parts.iter().enumerate() {
+            let of = |kind| part.bound.terms.iter().filter(move |term| term.kind == kind).map(|term| term.ns);
+            let copies: Vec<i64> = if m == 0 { vec![3] } else { vec![] };
+            assert_eq!(of(TermKind::Copy).collect::<Vec<_>>(), copies, "{part:?}");
+            assert_eq!(of(TermKind::Dispatch).collect::<Vec<_>>(), [1], "{part:?}");
+            let sum: i64 = part.bound.terms.iter().map(|term| term.ns).sum();
+            assert_eq!(u64::try_from(sum).ok(), Some(part.bound.wcrt.0), "{part:?}");
+        }
     }
 }
