@@ -1,6 +1,6 @@
 //! Chrome's trace event format: one JSON object with a list of events, which chrome://tracing and ui.perfetto.dev open.
-use crate::ExportError;
 use crate::timeline::{Arg, Args, Flow, FlowPart, Mark, Sink, Track, tell};
+use crate::{ExportError, Operators};
 use aegis_core::{Nanos, TaskId};
 use aegis_trace::{Header, Trace};
 use std::collections::BTreeMap;
@@ -11,15 +11,15 @@ use std::io::{self, Write};
 const HOST: u32 = 1;
 const DEVICE: u32 = 2;
 
-/// Writes the trace as Chrome JSON. Times are in microseconds with three decimals, exact to the nanosecond.
+/// Writes the trace as Chrome JSON, with `operators` under the segments in which they ran. Times are in microseconds with three decimals, exact to the nanosecond.
 ///
 /// # Errors
 /// [`ExportError::Write`].
-pub fn chrome(trace: &Trace, sink: impl Write) -> Result<(), ExportError> {
+pub fn chrome(trace: &Trace, operators: &Operators, sink: impl Write) -> Result<(), ExportError> {
     let header = trace.header();
     let mut chrome = Chrome { sink, header, first: true, threads: BTreeMap::new() };
     chrome.begin()?;
-    tell(trace, &mut chrome)?;
+    tell(trace, operators, &mut chrome)?;
     chrome.end()
 }
 
@@ -143,6 +143,9 @@ pub(crate) fn track_name(header: &Header, track: Track) -> String {
         Track::Lateness => "late, faulted, refused".to_owned(),
         Track::Records => "other records".to_owned(),
         Track::Jobs { task, .. } => format!("jobs of {}", header.task_name(task)),
+        Track::Operators { task, thread } => {
+            format!("operators of {}, thread {thread}", header.task_name(task))
+        }
         Track::Memory(memory) => {
             format!(
                 "memory of {}: {}, {}",

@@ -1,4 +1,5 @@
 //! What can go wrong with an export: the sink, the trace and the caller's other files kept apart.
+use crate::OrtError;
 use aegis_trace::TraceError;
 use std::io;
 
@@ -12,6 +13,9 @@ pub enum ExportError {
     /// The trace contradicts itself.
     #[error(transparent)]
     Trace(#[from] TraceError),
+    /// A profile of ONNX Runtime cannot be merged.
+    #[error(transparent)]
+    Ort(#[from] OrtError),
 }
 
 impl ExportError {
@@ -21,6 +25,7 @@ impl ExportError {
         match self {
             Self::Write(_) => false,
             Self::Trace(error) => error.is_bad_input(),
+            Self::Ort(_) => true,
         }
     }
 }

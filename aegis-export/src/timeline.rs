@@ -2,7 +2,7 @@
 //!
 //! Marks of one track come in the order of time, and each slice ends inside the slice around it, whatever the records say:
 //! a slice that would begin before the one beside it has ended is cut off there.
-use crate::{ExportError, JobLine, JobVerdict, job_lines, table};
+use crate::{ExportError, JobLine, JobVerdict, Operator, Operators, Run, job_lines, table};
 use aegis_core::{Bytes, JobId, Nanos, TaskId};
 use aegis_trace::{Body, Entry, Header, Jobs, Purpose, Record, Trace};
 use std::cmp::Reverse;
@@ -23,6 +23,8 @@ pub(crate) enum Track {
     Records,
     /// Jobs of one task that do not overlap, from arrival to end.
     Jobs { task: TaskId, lane: u32 },
+    /// Operators of a task's model on another thread than the one that ran it.
+    Operators { task: TaskId, thread: u32 },
     /// Memory of one task.
     Memory(Memory),
 }
@@ -133,8 +135,8 @@ pub(crate) trait Sink {
     fn draw(&mut self, mark: Mark<'_>) -> Result<(), ExportError>;
 }
 
-/// Tells the whole trace to `sink`.
-pub(crate) fn tell(trace: &Trace, sink: &mut impl Sink) -> Result<(), ExportError> {
+/// Tells the whole trace to `sink`, with `operators` under the segments in which they ran.
+pub(crate) fn tell(trace: &Trace, operators: &Operators, sink: &mut impl Sink) -> Result<(), ExportError> {
     let jobs = Jobs::of(trace);
     let header = trace.header();
     for entry in trace.entries() {
@@ -151,7 +153,7 @@ pub(crate) fn tell(trace: &Trace, sink: &mut impl Sink) -> Result<(), ExportErro
         segments.extend(line.runs.iter().enumerate().map(|(i, run)| (*run, line.id, i == last)));
     }
     segments.sort_by_key(|(run, job, _)| (run.chosen.unwrap_or(run.from), run.from, *job, run.segment));
-    host(header, &segments, sink)
+    host(header, &segments, operators, sink)
 }
 
 /// The name of a job's track or slice.
@@ -341,34 +343,28 @@ impl Lanes {
 /// The tracks of the two threads and the queues of the device.
 fn host(
     header: &Header,
-    segments: &[(crate::Run, JobId, bool)],
+    segments: &[(Run, JobId, bool)],
+    operators: &Operators,
     sink: &mut impl Sink,
 ) -> Result<(), ExportError> {
-    let (mut dispatched, mut worked) = (Nanos::ZERO, Nanos::ZERO);
+    let [mut dispatcher, mut worker] =
+        [Track::Dispatcher, Track::Worker].map(|track| Thread { track, free: Nanos::ZERO });
     for (run, job, last) in segments {
         let name = job_name(header, *job);
-        let mut slice = |track,
-                         from: Nanos,
-                         to: Nanos,
-                         free: &mut Nanos,
-                         word: &str,
-                         category|
-         -> Result<(), ExportError> {
-            let from = from.max(*free);
-            let to = to.max(from);
-            *free = to;
-            let name = if word.is_empty() { name.clone() } else { format!("{word} {name}") };
-            let args: Args = vec![("segment", Arg::Number(u64::from(run.segment)))];
-            let flow = Some(Flow { job: *job, part: FlowPart::Middle });
-            sink.draw(Mark::Begin { track, at: from, name: &name, category, flow, args })?;
-            sink.draw(Mark::End { track, at: to })
-        };
         if let Some(chosen) = run.chosen.filter(|chosen| *chosen < run.from) {
-            slice(Track::Dispatcher, chosen, run.from, &mut dispatched, "dispatch", "dispatch")?;
+            let name = format!("dispatch {name}");
+            dispatcher.slice(sink, (*job, run.segment), [chosen, run.from], &name, "dispatch", &[])?;
         }
-        slice(Track::Worker, run.from, run.to, &mut worked, "", "segment")?;
+        let inside = operators.of(*job, run.segment);
+        let (own, others) = inside.split_at(inside.partition_point(|operator| operator.thread == 0));
+        worker.slice(sink, (*job, run.segment), [run.from, run.to], &name, "segment", own)?;
+        for others in others.chunk_by(|a, b| a.thread == b.thread) {
+            let thread = others.first().map_or(0, |operator| operator.thread);
+            nested(sink, Track::Operators { task: job.task, thread }, [run.from, run.to], others)?;
+        }
         if let Some(told) = run.told.filter(|told| run.to < *told) {
-            slice(Track::Dispatcher, run.to, told, &mut dispatched, "complete", "completion")?;
+            let name = format!("complete {name}");
+            dispatcher.slice(sink, (*job, run.segment), [run.to, told], &name, "completion", &[])?;
         }
         let mut args: Args = vec![("segment", Arg::Number(u64::from(run.segment)))];
         args.push(("last", Arg::Number(u64::from(*last))));
@@ -380,6 +376,62 @@ fn host(
             name: &name,
             args,
         })?;
+    }
+    Ok(())
+}
+
+/// A track on which one slice follows the other.
+struct Thread {
+    track: Track,
+    /// When the last slice ended.
+    free: Nanos,
+}
+
+impl Thread {
+    fn slice(
+        &mut self,
+        sink: &mut impl Sink,
+        (job, segment): (JobId, u16),
+        [from, to]: [Nanos; 2],
+        name: &str,
+        category: &'static str,
+        inside: &[Operator],
+    ) -> Result<(), ExportError> {
+        let from = from.max(self.free);
+        let to = to.max(from);
+        self.free = to;
+        let args: Args = vec![("segment", Arg::Number(u64::from(segment)))];
+        let flow = Some(Flow { job, part: FlowPart::Middle });
+        sink.draw(Mark::Begin { track: self.track, at: from, name, category, flow, args })?;
+        nested(sink, self.track, [from, to], inside)?;
+        sink.draw(Mark::End { track: self.track, at: to })
+    }
+}
+
+/// Operators of one thread, by beginning and the longer first, between two instants: one that begins inside another is
+/// drawn inside it, and ends with it at the latest.
+fn nested(
+    sink: &mut impl Sink,
+    track: Track,
+    [from, to]: [Nanos; 2],
+    operators: &[Operator],
+) -> Result<(), ExportError> {
+    let mut ends: Vec<Nanos> = Vec::new();
+    for operator in operators {
+        let at = operator.from.clamp(from, to);
+        while let Some(end) = ends.pop_if(|end| *end <= at) {
+            sink.draw(Mark::End { track, at: end })?;
+        }
+        let around = ends.last().copied().unwrap_or(to);
+        ends.push(operator.to.clamp(at, around));
+        let known = [("op", &operator.op), ("provider", &operator.provider)];
+        let known = known.into_iter().filter(|(_, text)| !text.is_empty());
+        let args: Args = known.map(|(name, text)| (name, Arg::Text(text.clone()))).collect();
+        let begin = Mark::Begin { track, at, name: &operator.name, category: "operator", flow: None, args };
+        sink.draw(begin)?;
+    }
+    while let Some(end) = ends.pop() {
+        sink.draw(Mark::End { track, at: end })?;
     }
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! Traces that make no sense: every export is written, is well formed, and its slices nest.
 mod common;
-use aegis_export::{Metrics, chrome, job_lines, jobs_csv, otlp_spans, perfetto, records_csv};
+use aegis_export::{Metrics, Operators, chrome, job_lines, jobs_csv, otlp_spans, perfetto, records_csv};
 use aegis_trace::{Jobs, Trace};
 use common::{everything, nonsense};
 use serde_json::Value;
@@ -29,10 +29,10 @@ fn well_formed(trace: &Trace, seed: u64) {
     for body in [otlp, spans] {
         let _: Value = serde_json::from_slice(&body).unwrap_or_else(|e| panic!("seed {seed}: {e}"));
     }
-    chrome(trace, &mut json).unwrap();
+    chrome(trace, &Operators::default(), &mut json).unwrap();
     nests(&serde_json::from_slice(&json).unwrap(), seed);
     let mut packets = Vec::new();
-    perfetto(trace, &mut packets).unwrap();
+    perfetto(trace, &Operators::default(), &mut packets).unwrap();
     assert!(messages(&packets, 0), "seed {seed}");
 }
 
@@ -115,8 +115,8 @@ fn a_full_sink_is_an_error() {
     let jobs = Jobs::of(&trace);
     let metrics = Metrics::of(&trace).unwrap();
     for written in [
-        perfetto(&trace, Full),
-        chrome(&trace, Full),
+        perfetto(&trace, &Operators::default(), Full),
+        chrome(&trace, &Operators::default(), Full),
         otlp_spans(&trace, Full),
         records_csv(Full, trace.header(), trace.entries()),
         jobs_csv(Full, trace.header(), job_lines(&jobs)),

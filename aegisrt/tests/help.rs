@@ -41,6 +41,8 @@ helps! {
     trace: "trace",
     trace_info: "trace info",
     trace_query: "trace query",
+    trace_export: "trace export",
+    trace_metrics: "trace metrics",
     doctor: "doctor",
 }
 

@@ -3,9 +3,9 @@
 mod fields;
 mod proto;
 
-use crate::ExportError;
 use crate::chrome::track_name;
 use crate::timeline::{Arg, Args, Flow, FlowPart, Mark, Sink, Track, tell};
+use crate::{ExportError, Operators};
 use aegis_core::{Nanos, TaskId};
 use aegis_trace::{Header, Trace};
 use fields::{
@@ -26,11 +26,11 @@ const GPU: u64 = 0;
 /// The track of the process, around all others.
 const ROOT: u64 = 1;
 
-/// Writes the trace for Perfetto. Its zero stands for boot time 0, and a snapshot says which wall clock time that was.
+/// Writes the trace for Perfetto, with `operators` under the segments in which they ran. Its zero stands for boot time 0, and a snapshot says which wall clock time that was.
 ///
 /// # Errors
 /// [`ExportError::Write`].
-pub fn perfetto(trace: &Trace, sink: impl Write) -> Result<(), ExportError> {
+pub fn perfetto(trace: &Trace, operators: &Operators, sink: impl Write) -> Result<(), ExportError> {
     let mut packets = Packets {
         sink,
         header: trace.header(),
@@ -40,7 +40,7 @@ pub fn perfetto(trace: &Trace, sink: impl Write) -> Result<(), ExportError> {
         submitted: 0,
     };
     packets.begin()?;
-    tell(trace, &mut packets)?;
+    tell(trace, operators, &mut packets)?;
     Ok(packets.sink.flush()?)
 }
 
@@ -139,7 +139,7 @@ impl<W: Write> Packets<'_, W> {
                             counter.uint(track_descriptor::COUNTER_UNIT, track_descriptor::UNIT_SIZE_BYTES);
                         });
                     }
-                    Track::Lateness | Track::Records | Track::Jobs { .. } => {
+                    Track::Lateness | Track::Records | Track::Jobs { .. } | Track::Operators { .. } => {
                         descriptor.text(track_descriptor::NAME, &name);
                     }
                 }

@@ -59,6 +59,10 @@ pub(crate) struct ExportArgs {
     /// The file to write; - is standard output
     #[arg(long, value_name = "FILE")]
     pub output: PathBuf,
+    /// Shows the operators of ONNX Runtime's profile of a task's session under its jobs, in perfetto and chrome; may be
+    /// repeated. TASK= may be left out where one task runs on ONNX Runtime
+    #[arg(long, value_name = "[TASK=]FILE")]
+    pub merge_ort: Vec<String>,
 }
 
 const EXPORT: &[Format] =
