@@ -128,7 +128,27 @@ def compare(aegis, name, path):
         assert beside.read_bytes() == text, "`aegis run --metrics` writes what `aegis trace metrics` prints"
     otlp = export("otlp", "metrics", str(path), "--format", "otlp")
     print(f"  otlp: {monitoring.otlp(otlp, samples, read_metrics)} values")
+    notebooks(aegis, path)
     queried(trace, proto)
+
+
+def notebooks(aegis, path):
+    """Arrow tables, where this program writes them."""
+    if importlib.util.find_spec("pyarrow") is None:
+        print("  arrow: !!! SKIPPED: pyarrow is not installed")
+        return
+    import notebooks as tables_of_arrow
+
+    for what in ([], ["--jobs"]):
+        command = [aegis, "trace", "query", str(path), *what, "--format"]
+        table = subprocess.run([*command, "csv"], capture_output=True, check=True).stdout
+        arrow = subprocess.run([*command, "arrow", "--output", "-"], capture_output=True)
+        if b"built without it" in arrow.stderr:
+            print("  arrow: !!! SKIPPED: aegis was built without the feature `arrow`")
+            return
+        columns = table.split(b"\n", 1)[0].decode().split(",")
+        rows = tables_of_arrow.check(arrow.stdout, table, columns)
+        print(f"  arrow: {rows} rows of {'jobs' if what else 'records'}")
 
 
 def read_metrics(data):

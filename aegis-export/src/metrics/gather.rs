@@ -5,6 +5,7 @@ use crate::{ExportError, JobLine, JobVerdict, job_lines};
 use aegis_core::{Bytes, Nanos, TaskId};
 use aegis_trace::{Body, Jobs, Kind, Trace};
 use std::collections::BTreeMap;
+use std::fmt;
 
 /// Outcomes that a request can have; the others are no outcome yet.
 const OUTCOMES: [JobVerdict; 4] =
@@ -183,7 +184,7 @@ fn of_records(trace: &Trace) -> Result<Vec<Family>, ExportError> {
     let of_model = |task: TaskId| vec![("model", header.task_name(task).to_string())];
     let mut kinds: BTreeMap<Kind, u64> = Kind::ALL.iter().map(|kind| (*kind, 0)).collect();
     let mut rejections: BTreeMap<&'static str, u64> = BTreeMap::new();
-    let mut faults: BTreeMap<(TaskId, String, &'static str), u64> = BTreeMap::new();
+    let mut faults: BTreeMap<(TaskId, String, String), u64> = BTreeMap::new();
     let [mut loads, mut wcets, mut bounds] = [const { BTreeMap::<TaskId, Nanos>::new() }; 3];
     for entry in trace.entries() {
         let body = entry.record.body;
@@ -194,8 +195,7 @@ fn of_records(trace: &Trace) -> Result<Vec<Family>, ExportError> {
             Body::Admitted { task, wcrt, .. } => drop(bounds.insert(task, wcrt)),
             Body::Rejected(rejection) => *rejections.entry(rejection.code()).or_default() += 1,
             Body::Fault { task, fault, .. } => {
-                let blame = format!("{:?}", fault.blame).to_lowercase();
-                *faults.entry((task, blame, code(fault.code))).or_default() += 1;
+                *faults.entry((task, label(&fault.blame), label(&fault.code))).or_default() += 1;
             }
             _ => {}
         }
@@ -251,7 +251,7 @@ fn of_records(trace: &Trace) -> Result<Vec<Family>, ExportError> {
         faults.iter().map(|((task, blame, code), n)| {
             let mut labels = of_model(*task);
             labels.push(("blame", blame.clone()));
-            labels.push(("code", (*code).to_owned()));
+            labels.push(("code", code.clone()));
             sample(labels, Number::Whole(*n))
         }),
     ));
@@ -273,18 +273,16 @@ fn of_records(trace: &Trace) -> Result<Vec<Family>, ExportError> {
     Ok(families)
 }
 
-const fn code(code: aegis_core::FaultCode) -> &'static str {
-    use aegis_core::{Budgeted, FaultCode};
-    match code {
-        FaultCode::ExecutionFailed => "execution_failed",
-        FaultCode::BadTensor => "bad_tensor",
-        FaultCode::Budget(Budgeted::DeviceMemory { .. }) => "budget_device_memory",
-        FaultCode::Budget(Budgeted::HostMemory { .. }) => "budget_host_memory",
-        FaultCode::Budget(Budgeted::Streams { .. }) => "budget_streams",
-        FaultCode::Budget(Budgeted::ComputeTime { .. }) => "budget_compute_time",
-        FaultCode::Panicked => "panicked",
-        FaultCode::DeviceLost => "device_lost",
+/// The name of a variant and of the variant in it, as a label: `budget_compute_time`.
+fn label(variant: &impl fmt::Debug) -> String {
+    let mut label = String::new();
+    for c in format!("{variant:?}").chars().take_while(|c| c.is_alphanumeric() || *c == '(') {
+        if (c.is_uppercase() || c == '(') && !label.is_empty() && !label.ends_with('_') {
+            label.push('_');
+        }
+        label.extend(c.to_lowercase().filter(|c| *c != '('));
     }
+    label
 }
 
 /// The last that the trace says of every task's memory.
@@ -316,4 +314,23 @@ fn family(
     samples: impl IntoIterator<Item = Sample>,
 ) -> Family {
     Family { name, help, kind, unit, samples: samples.into_iter().collect() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::label;
+    use aegis_core::{Blame, Budgeted, FaultCode};
+
+    #[test]
+    fn labels() {
+        let budget = FaultCode::Budget(Budgeted::DeviceMemory { limit: 1, asked: 2 });
+        for (label, expected) in [
+            (label(&Blame::Host), "host"),
+            (label(&FaultCode::ExecutionFailed), "execution_failed"),
+            (label(&budget), "budget_device_memory"),
+            (label(&Some(FaultCode::Panicked)), "some_panicked"),
+        ] {
+            assert_eq!(label, expected);
+        }
+    }
 }
