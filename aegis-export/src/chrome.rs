@@ -18,7 +18,7 @@ const DEVICE: u32 = 2;
 pub fn chrome(trace: &Trace, operators: &Operators, sink: impl Write) -> Result<(), ExportError> {
     let header = trace.header();
     let mut chrome = Chrome { sink, header, first: true, threads: BTreeMap::new() };
-    chrome.begin()?;
+    chrome.begin(trace)?;
     tell(trace, operators, &mut chrome)?;
     chrome.end()
 }
@@ -57,7 +57,7 @@ fn quoted(text: &str) -> Result<String, ExportError> {
 }
 
 impl<W: Write> Chrome<'_, W> {
-    fn begin(&mut self) -> Result<(), ExportError> {
+    fn begin(&mut self, trace: &Trace) -> Result<(), ExportError> {
         let header = self.header;
         let other = serde_json::json!({
             "schema_version": 1,
@@ -66,6 +66,8 @@ impl<W: Write> Chrome<'_, W> {
             "clock": header.clock,
             "created_unix_ns": header.created_unix_ns,
             "policy": header.set.policy().name(),
+            "complete": trace.complete(),
+            "missing": trace.gaps().iter().fold(0u64, |sum, gap| sum.saturating_add(gap.missing())),
         });
         write!(self.sink, "{{\"displayTimeUnit\":\"ns\",\"otherData\":{other},\"traceEvents\":[")?;
         for (process, name) in [(HOST, "host"), (DEVICE, "device queues")] {
@@ -142,6 +144,7 @@ pub(crate) fn track_name(header: &Header, track: Track) -> String {
         Track::Worker => "worker".to_owned(),
         Track::Lateness => "late, faulted, refused".to_owned(),
         Track::Records => "other records".to_owned(),
+        Track::Missing { recorder } => format!("missing of recorder {recorder}"),
         Track::Jobs { task, .. } => format!("jobs of {}", header.task_name(task)),
         Track::Operators { task, thread } => {
             format!("operators of {}, thread {thread}", header.task_name(task))

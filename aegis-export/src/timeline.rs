@@ -21,6 +21,8 @@ pub(crate) enum Track {
     Lateness,
     /// Every other record.
     Records,
+    /// The time in which records of one recorder are missing.
+    Missing { recorder: u32 },
     /// Jobs of one task that do not overlap, from arrival to end.
     Jobs { task: TaskId, lane: u32 },
     /// Operators of a task's model on another thread than the one that ran it.
@@ -142,6 +144,7 @@ pub(crate) fn tell(trace: &Trace, operators: &Operators, sink: &mut impl Sink) -
     for entry in trace.entries() {
         record(header, entry, sink)?;
     }
+    missing(trace, sink)?;
     memory(trace, sink)?;
     let mut segments = Vec::new();
     let mut lanes = Lanes::default();
@@ -217,6 +220,36 @@ fn record(header: &Header, entry: &Entry, sink: &mut impl Sink) -> Result<(), Ex
             })
         }
     }
+}
+
+/// A slice for each gap, from the last record before it to the first one behind it; an instant where a trace is cut off. What
+/// is drawn there is not all that happened.
+fn missing(trace: &Trace, sink: &mut impl Sink) -> Result<(), ExportError> {
+    let end = trace.entries().iter().map(|e| e.record.at).max().unwrap_or_default();
+    let mut free: BTreeMap<u32, Nanos> = BTreeMap::new();
+    for gap in trace.gaps() {
+        let track = Track::Missing { recorder: gap.recorder };
+        let free = free.entry(gap.recorder).or_default();
+        let at = gap.after.unwrap_or_default().max(*free);
+        *free = gap.before.unwrap_or(end).max(at);
+        let name = format!("{} records missing", gap.missing());
+        let args = vec![("first", Arg::Number(gap.first)), ("last", Arg::Number(gap.last))];
+        sink.draw(Mark::Begin { track, at, name: &name, category: "missing", flow: None, args })?;
+        sink.draw(Mark::End { track, at: *free })?;
+    }
+    if trace.complete() {
+        return Ok(());
+    }
+    let name = "the trace is cut off here";
+    let mark = Mark::Instant {
+        track: Track::Records,
+        at: end,
+        name,
+        category: "missing",
+        flow: None,
+        args: Vec::new(),
+    };
+    sink.draw(mark)
 }
 
 /// How much each task holds of each kind of memory, as far as records say. What the plan places in several regions is

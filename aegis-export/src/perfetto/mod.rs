@@ -139,7 +139,11 @@ impl<W: Write> Packets<'_, W> {
                             counter.uint(track_descriptor::COUNTER_UNIT, track_descriptor::UNIT_SIZE_BYTES);
                         });
                     }
-                    Track::Lateness | Track::Records | Track::Jobs { .. } | Track::Operators { .. } => {
+                    Track::Lateness
+                    | Track::Records
+                    | Track::Missing { .. }
+                    | Track::Jobs { .. }
+                    | Track::Operators { .. } => {
                         descriptor.text(track_descriptor::NAME, &name);
                     }
                 }

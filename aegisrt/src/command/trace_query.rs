@@ -85,7 +85,7 @@ fn records(
         || lines("record", shown.iter().map(line).collect(), found.len()),
         || {
             let records: Vec<Value> = shown.iter().map(|entry| record(header, entry)).collect();
-            json!({ "schema_version": 1, "matching": found.len(), "records": records })
+            json!({ "schema_version": 1, "matching": found.len(), "missing": missing(trace), "records": records })
         },
     );
     Ok(0)
@@ -114,10 +114,15 @@ fn jobs(
         || lines("job", shown.iter().map(|line| sentence(header, line)).collect(), found.len()),
         || {
             let jobs: Vec<Value> = shown.iter().map(|line| job(header, line)).collect();
-            json!({ "schema_version": 1, "matching": found.len(), "jobs": jobs })
+            json!({ "schema_version": 1, "matching": found.len(), "missing": missing(trace), "jobs": jobs })
         },
     );
     Ok(0)
+}
+
+/// Records that the answer lacks because the trace does.
+fn missing(trace: &Trace) -> u64 {
+    trace.gaps().iter().fold(0u64, |sum, gap| sum.saturating_add(gap.missing()))
 }
 
 fn explained(error: ExportError) -> Error {
