@@ -45,13 +45,15 @@ fn queries_by_verdict_and_time() {
         let list = answer["jobs"].as_array().unwrap();
         list.iter().map(|job| job["job"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
     };
-    let all =
-        ["short#0", "short#1", "short#2", "short#3", "short#4", "short#5", "long#0", "long#1", "long#2"];
+    let all = [
+        "short#0", "short#1", "short#2", "short#3", "short#4", "short#5", "long#0", "long#1", "long#2",
+        "long#3",
+    ];
     assert_eq!(jobs(""), all);
     let late = ["short#0", "short#2", "short#4"];
     assert_eq!(jobs("--missed"), late);
     assert_eq!(jobs("--verdict missed"), late);
-    assert_eq!(jobs("--verdict met,missed").len(), 9);
+    assert_eq!(jobs("--verdict met,missed").len(), 10);
     assert_eq!(jobs("--slower-than 4ms --model short"), late);
     assert_eq!(jobs("--slower-than 6ms"), Vec::<String>::new());
     assert_eq!(jobs("--from 20ms --to 22ms"), ["short#2", "long#1"]);
