@@ -3,18 +3,13 @@
 use serde_json::Value;
 
 /// A schema and all that it refers to.
-pub struct Schema(Value);
+pub struct Schema(pub Value);
 
 impl Schema {
     /// The file of that name in the repository's `schema/`.
     pub fn open(name: &str) -> Self {
         let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../schema").join(name);
         Self(serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap())
-    }
-
-    /// The schema itself.
-    pub fn value(&self) -> &Value {
-        &self.0
     }
 
     /// What is wrong with `value`; nothing if it is valid.
