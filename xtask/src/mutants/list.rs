@@ -121,12 +121,6 @@ pub static MUTANTS: &[Mutant] = &[
         "let latest = last_rise(first, steps)?;",
     ),
     mutant(
-        "aegis-analysis/src/edf.rs",
-        "what a task itself blocks and what it does not are searched as one",
-        "let alone = task.blocks_own_before().map(|end| end - deadline);",
-        "let alone: Option<i128> = None;",
-    ),
-    mutant(
         "aegis-analysis/src/load.rs",
         "a job blocks its own task until its deadline, wherever the job that it delays arrived",
         ".then(|| self.blocks_before().min(i128::from(self.d) - apart))",
