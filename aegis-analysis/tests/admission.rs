@@ -3,7 +3,7 @@ mod common;
 
 use aegis_analysis::{admit, edf, fifo, fixed_priority, utilisation};
 use aegis_core::{
-    Decided, Nanos, Overheads, Policy, Rejection, Rng, TaskDraft, TaskId, TaskSet, Term, TermKind, Verdict,
+    Decided, Nanos, Overheads, Policy, Rejection, Rng, TaskId, TaskSet, Term, TermKind, Verdict,
 };
 use common::{Row, bounds, named, row, set, set_with};
 

@@ -3,7 +3,7 @@ mod common;
 
 use aegis_analysis::conflict::{Clash, Conflict};
 use aegis_analysis::{admit, smallest_conflict};
-use aegis_core::{Nanos, Overheads, Policy, Rng, TaskDraft, TaskId, TaskSet};
+use aegis_core::{Nanos, Policy, Rng, TaskDraft, TaskId, TaskSet};
 use common::{Row, named, row, set};
 
 const POLICIES: [Policy; 3] = [Policy::FixedPriority, Policy::Edf, Policy::Fifo];
@@ -110,6 +110,17 @@ fn copies_of_one_model() {
         let conflict = smallest_conflict(&set).unwrap().unwrap();
         assert_eq!((conflict.tasks.len(), conflict.at_least), (smallest, smallest));
     }
+}
+
+/// The first two tasks differ in their jitter alone, and only the second of them conflicts with the third; leaving tasks out in
+/// order ends at the last three.
+#[test]
+fn tasks_that_differ_in_jitter_are_told_apart() {
+    let (short, long) = (row(1, 100, 10), row(4, 100, 10));
+    let rows = [short.clone(), short.jitter(5), row(5, 100, 100), long.clone(), long.clone(), long];
+    let conflict = smallest_conflict(&set(Policy::Fifo, &rows)).unwrap().unwrap();
+    assert!(conflict.is_smallest());
+    assert_eq!(conflict.tasks, [TaskId(1), TaskId(2)]);
 }
 
 /// Half of twenty tasks that are almost alike conflict, whichever half: the hardest case of twenty, within the steps.

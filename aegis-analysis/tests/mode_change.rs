@@ -268,6 +268,18 @@ fn stalls_around_a_request() {
     }
 }
 
+/// The last old job arrives with the request and is released a tick later; a new one with the same deadline has started by
+/// then: 2 + 2, where the request at the start of the busy period would give 3.
+#[test]
+fn a_new_job_starts_before_an_old_one_is_released() {
+    let (old, new): ([Row; 1], [Row; 1]) = ([(2, 5, 10, 1, 1)], [(2, 5, 10, 0, 3)]);
+    let [before, after] = [&old, &new].map(|rows| set(Policy::Edf, rows));
+    let bounds = response_times(&before, &after, Nanos(0)).unwrap();
+    let rows = [old, new].concat();
+    let (longest, _) = longest(&rows, 1, Policy::Edf, 0, Stall::default(), 100_000).unwrap();
+    assert_eq!((bounds[0][0], longest[0]), (Ok(Nanos(4)), 4));
+}
+
 /// Two sets that are schedulable alone, and not right after each other.
 #[test]
 fn a_delay_between_nothing_and_idle() {

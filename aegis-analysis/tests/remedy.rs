@@ -5,7 +5,7 @@ mod random;
 use aegis_analysis::sensitivity::{self, Beyond, Change};
 use aegis_analysis::split::Split;
 use aegis_analysis::{Remedy, admit, remedies};
-use aegis_core::{Nanos, Overheads, Policy, Rng, TaskDraft, TaskSet};
+use aegis_core::{Policy, Rng, TaskSet};
 use common::{named, row, set, set_with};
 use random::{POLICIES, overheads, rows};
 

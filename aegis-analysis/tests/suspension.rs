@@ -260,3 +260,16 @@ fn copies_are_named() {
         }
     }
 }
+
+/// Each time that it resumes, the job waits for what is left of a segment that started while it was on the host: 2 at the start
+/// and 2 after each host part, with 3 segments and 2 host parts of 1. The oblivious bound is attained.
+#[test]
+fn the_oblivious_bound_is_attained() {
+    let rows = [row(&[1, 1, 1], &[(1, 1), (1, 1)], 40, 40), row(&[3, 3, 3], &[(0, 0), (0, 0)], 40, 40)];
+    for policy in [Policy::FixedPriority, Policy::Edf] {
+        let mut rows = rows.clone();
+        rows[1].d = 90;
+        assert_eq!(longest(&rows, policy, None, 400_000).unwrap()[0], 11, "{policy}");
+        assert_eq!(wcrts(policy, &rows)[0], Some(11), "{policy}");
+    }
+}

@@ -210,6 +210,20 @@ fn a_burst_is_not_spread_out() {
     assert!(edf::demand_test(&set(Policy::Edf, &early)).is_err());
 }
 
+/// One tick after the deadline is late, also where the bounds alone decide.
+#[test]
+fn one_tick_after_the_deadline_is_late() {
+    let rows = |d| [row(3, 20, d).curve(60, &[(1, 3)]).priority(0), row(4, 60, 60).priority(1)];
+    for (policy, response) in [(Policy::FixedPriority, 12), (Policy::Fifo, 13)] {
+        assert!(admit(&set(policy, &rows(response))).admitted(), "{policy}");
+        let late = admit(&set(policy, &rows(response - 1)));
+        let says = late.rejections.iter().any(|rejection| {
+            matches!(rejection, Rejection::DeadlineMissed { task: TaskId(0), wcrt, .. } if wcrt.0 == response)
+        });
+        assert!(says, "{policy}: {:?}", late.rejections);
+    }
+}
+
 /// One tick of jitter lets jobs of a burst overtake each other; it does not make the burst longer.
 #[test]
 fn jitter_does_not_add_a_job_to_a_burst() {
@@ -250,10 +264,12 @@ fn a_stall_pauses_what_runs() {
 /// earlier than after a stall that begins with the busy period.
 #[test]
 fn a_stall_may_begin_with_the_blocking_segment() {
-    let rows = [row(2, 30, 30).priority(0), row(6, 30, 30).priority(1)];
-    let answer = |gap| bounds(&set_with(Policy::FixedPriority, recovering(3, gap), &rows))[0];
-    // 5 + 2 + 3 is done at 10: a second stall at 10 − 1 delays it, one at 10 does not.
-    assert_eq!((answer(11), answer(10), answer(9)), (Some(10), Some(13), Some(13)));
+    let rows = [row(2, 30, 25).priority(0), row(6, 30, 30).priority(1)];
+    for policy in [Policy::FixedPriority, Policy::Edf] {
+        let answer = |gap| bounds(&set_with(policy, recovering(3, gap), &rows))[0];
+        // 5 + 2 + 3 is done at 10: a second stall at 10 − 1 delays it, one at 10 does not.
+        assert_eq!((answer(11), answer(10), answer(9)), (Some(10), Some(13), Some(13)), "{policy}");
+    }
 }
 
 /// Stalls are part of the load: 3 of 10 for them leave less than the tasks ask for.

@@ -9,6 +9,7 @@ mod seed;
 
 use crate::Findings;
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -80,8 +81,13 @@ fn targets(file: &str) -> Vec<Target> {
     in_package("aegis-analysis", names)
 }
 
-/// A run of one target may not take longer; the slowest takes a tenth of it where nothing else runs.
-const LONGEST: Duration = Duration::from_mins(3);
+/// A target without a defect may not take longer.
+const LONGEST: Duration = Duration::from_mins(15);
+
+/// How long a target may take with a defect that takes so long without: what is slower than that does not end.
+fn limit(without: Duration) -> Duration {
+    (6 * without).clamp(Duration::from_mins(1), LONGEST)
+}
 
 /// `[--sample N]`: N mutants, others on each commit. `[--only TEXT]`: those whose file or description contains it.
 pub fn run(root: &Path, arguments: &[&str]) -> Findings {
@@ -126,28 +132,34 @@ fn try_all(root: &Path, chosen: &[usize]) -> Findings {
     let mut findings = Findings::new();
     let begun = Instant::now();
     let mut killed = 0;
-    let mut built: BTreeMap<Target, PathBuf> = BTreeMap::new();
+    let mut built: BTreeMap<Target, (PathBuf, Duration)> = BTreeMap::new();
     for &number in chosen {
         let Mutant { file, what, .. } = &list::MUTANTS[number];
         let mut took = Duration::ZERO;
         let mut noticed = None;
         for target in targets(file) {
-            if !built.contains_key(&target) {
-                // What fails without a defect says nothing about one.
-                let sound = build(&scratch, target).and_then(|path| {
-                    let how = notices(&scratch, target, &path, None);
-                    how.map_or(Ok(path), |how| Err(format!("fails without a defect: {how}")))
-                });
-                match sound {
-                    Ok(path) => _ = built.insert(target, path),
-                    Err(why) => {
-                        findings.push(format!("mutants: {why}"));
-                        return findings;
+            let (executable, longest) = match built.entry(target) {
+                Entry::Occupied(known) => known.into_mut(),
+                Entry::Vacant(unknown) => {
+                    // What fails without a defect says nothing about one.
+                    let sound = build(&scratch, target).and_then(|path| {
+                        let start = Instant::now();
+                        match notices(&scratch, target, &path, LONGEST, None) {
+                            None => Ok((path, limit(start.elapsed()))),
+                            Some(how) => Err(format!("fails without a defect: {how}")),
+                        }
+                    });
+                    match sound {
+                        Ok(sound) => unknown.insert(sound),
+                        Err(why) => {
+                            findings.push(format!("mutants: {why}"));
+                            return findings;
+                        }
                     }
                 }
-            }
+            };
             let start = Instant::now();
-            noticed = notices(&scratch, target, &built[&target], Some(number));
+            noticed = notices(&scratch, target, executable, *longest, Some(number));
             took += start.elapsed();
             if noticed.is_some() {
                 break;
@@ -263,7 +275,13 @@ impl std::fmt::Display for Noticed {
 }
 
 /// Runs a target with a defect, or with none; `None` if all its tests pass.
-fn notices(scratch: &Path, target: Target, executable: &Path, defect: Option<usize>) -> Option<Noticed> {
+fn notices(
+    scratch: &Path,
+    target: Target,
+    executable: &Path,
+    longest: Duration,
+    defect: Option<usize>,
+) -> Option<Noticed> {
     let name = format!("{} {}", target.package, target.name);
     let child = Command::new(executable)
         .envs(target.environment.iter().copied())
@@ -273,7 +291,7 @@ fn notices(scratch: &Path, target: Target, executable: &Path, defect: Option<usi
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .spawn();
-    match child.map(|child| watch(child, LONGEST)) {
+    match child.map(|child| watch(child, longest)) {
         Ok(End::Passed) => None,
         Ok(End::Failed(test)) => Some(Noticed::By(format!("{name}: {test}"))),
         Ok(End::TooLate) => Some(Noticed::DoesNotEnd(name)),

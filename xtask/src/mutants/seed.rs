@@ -37,9 +37,10 @@ pub fn seeded(text: &str, mutants: &[(usize, &Mutant)]) -> Result<String, String
     }
     // From the last to the first, so that places stay where they are.
     functions.sort_by_key(|(function, _)| core::cmp::Reverse(function.begin));
-    if let Some(pair) = functions.windows(2).find(|pair| pair[1].0.end > pair[0].0.begin) {
-        let (_, outer) = &pair[1];
-        return Err(format!("{}: a function with defects is inside another", outer[0].1.file));
+    for (after, before) in functions.iter().zip(functions.iter().skip(1)) {
+        if before.0.end > after.0.begin {
+            return Err(format!("{}: a function with defects is inside another", before.1[0].1.file));
+        }
     }
     let mut seeded = text.to_owned();
     for (function, mutants) in functions {
