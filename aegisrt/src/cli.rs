@@ -198,7 +198,34 @@ pub(crate) struct AdmitArgs {
     #[arg(long, value_name = "OUT")]
     pub certificate: Option<PathBuf>,
     #[command(flatten)]
+    pub table: TableArgs,
+    #[command(flatten)]
     pub jobs: JobsArgs,
+}
+
+/// When the output of a job is there for others.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum OutputAt {
+    /// When its window and its execution are over
+    End,
+    /// At its deadline, however early it ends: logical execution time (LET)
+    #[value(alias = "let")]
+    Deadline,
+}
+
+/// A time table instead of a policy.
+#[derive(Debug, Args)]
+pub(crate) struct TableArgs {
+    /// Seeks a time table instead: a window for the start of every job. There may be one where every policy misses a
+    /// deadline. Tasks are periodic from stated offsets; the table repeats
+    #[arg(long, conflicts_with_all = ["margins", "svg_demand", "svg_schedule", "certificate", "completions"])]
+    pub table: bool,
+    /// When the output of a job is there for those that wait for it [default: end]
+    #[arg(long, value_enum, value_name = "WHEN", requires = "table")]
+    pub output_at: Option<OutputAt>,
+    /// Also writes the table as CSV
+    #[arg(long, value_name = "FILE", requires = "table")]
+    pub table_csv: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

@@ -1,6 +1,7 @@
 //! The commands, one file each. Every command returns its exit code, or the error that has one.
 pub(crate) mod admit;
 pub(crate) mod admit_jobs;
+mod admit_table;
 pub(crate) mod check;
 pub(crate) mod demo;
 pub(crate) mod doctor;
