@@ -1,4 +1,6 @@
 //! The command line: what can be asked, and the help that teaches it.
+mod trace;
+
 use crate::output::{Format, Output};
 use crate::{Error, command};
 use aegis_core::{Bytes, DeviceKind, Nanos, Policy};
@@ -7,6 +9,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::ffi::OsString;
 use std::io::Write;
 use std::path::PathBuf;
+pub(crate) use trace::{ExportArgs, MetricsArgs, QueryArgs};
 
 /// Runs many models on one device, predictably: proves that they fit, plans their memory, runs them one at a time,
 /// and explains every slow job.
@@ -16,7 +19,9 @@ use std::path::PathBuf;
 #[command(name = "aegis", version, max_term_width = 100, after_help = EXIT_CODES)]
 struct Cli {
     /// How answers are printed; JSON carries `schema_version`
-    #[arg(long, value_enum, default_value_t = Format::Text, global = true)]
+    #[arg(
+        long, value_parser = Format::one_of(&[Format::Text, Format::Json]), default_value = "text", global = true
+    )]
     format: Format,
     #[command(subcommand)]
     command: Command,
@@ -290,6 +295,9 @@ pub(crate) struct RunArgs {
     /// [default: one file]
     #[arg(long, value_name = "BYTES", value_parser = part_size)]
     pub trace_size: Option<Bytes>,
+    /// Also writes the run's metrics, as OpenMetrics text
+    #[arg(long, value_name = "FILE")]
+    pub metrics: Option<PathBuf>,
     /// Seed of everything random
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
@@ -387,22 +395,12 @@ pub(crate) enum TraceCommand {
         #[arg(long, value_name = "PUBLIC.pem")]
         key: Option<PathBuf>,
     },
-    /// The records of a model, a job or a time
-    Query {
-        /// The trace
-        trace: PathBuf,
-        /// Only records that concern this task's model
-        #[arg(long, value_name = "TASK")]
-        model: Option<String>,
-        /// Only records that concern this job, as in camera#118
-        #[arg(long)]
-        job: Option<String>,
-        /// At most so many records
-        #[arg(long, default_value_t = 1000)]
-        limit: usize,
-        #[command(flatten)]
-        window: WindowArgs,
-    },
+    /// The records or jobs of a model, a time, a kind, or that ended so
+    Query(QueryArgs),
+    /// Writes the trace for other tools: Perfetto, Chrome, tables, OpenTelemetry
+    Export(ExportArgs),
+    /// Counts, sums and histograms of the trace, for Prometheus or OpenTelemetry
+    Metrics(MetricsArgs),
 }
 
 /// Whether a command line that cannot be parsed asks for JSON all the same.

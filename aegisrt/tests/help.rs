@@ -42,6 +42,8 @@ helps! {
     trace_info: "trace info",
     trace_verify: "trace verify",
     trace_query: "trace query",
+    trace_export: "trace export",
+    trace_metrics: "trace metrics",
     doctor: "doctor",
 }
 

@@ -65,6 +65,13 @@ const STEPS: &[Step] = &[
             "printenv ORT_DYLIB_PATH",
         ),
     },
+    Step {
+        name: "exports, read by their tools",
+        what: RunIf(
+            "target/ci-venv/bin/python scripts/perfetto/check.py target/release/aegis",
+            "target/ci-venv/bin/python scripts/perfetto/check.py --packages",
+        ),
+    },
 ];
 
 /// Tests that need the release profile to be affordable; they run after its build.

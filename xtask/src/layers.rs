@@ -13,6 +13,7 @@ const ROWS: &[(u8, &str, &str)] = &[
     (1, "aegis-analysis", "admission: schedulability analyses, their derivations, what would fit"),
     (1, "aegis-trace", "recording of events and decisions: rings, trace file, query"),
     (1, "aegis-cuda", "CUDA driver access: probe first, typed answers"),
+    (2, "aegis-export", "traces in the formats of others, and metrics computed from them"),
     (2, "aegis-memory", "one memory plan for all models: problem, bound, search, validator"),
     (3, "aegis-backend", "the backend contract, model facts, the simulated backend, the conformance suite"),
     (4, "aegis-context", "execution contexts: budgets and fault boundaries"),

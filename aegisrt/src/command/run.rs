@@ -1,5 +1,5 @@
 //! `aegis run`: the whole job on a system file.
-use super::{FAILED, NOT_ADMITTED, plan, profile, replay};
+use super::{FAILED, NOT_ADMITTED, plan, profile, replay, trace_metrics};
 use crate::admission;
 use crate::backends::Backends;
 use crate::cli::RunArgs;
@@ -7,7 +7,7 @@ use crate::execute::{Grounds, RunOptions, execute, record_rejection};
 use crate::load::{Loaded, load};
 use crate::measure::{Evidence, Wcet};
 use crate::memory::plan_memory;
-use crate::output::{Output, table};
+use crate::output::{Format, Output, table};
 use crate::profiles::{host, same_host};
 use crate::report::Report;
 use crate::{Error, SourceError, SystemFile, runtime, trace_path};
@@ -35,7 +35,12 @@ pub(crate) fn run(args: &RunArgs, output: &Output) -> Result<u8, Error> {
         key,
         part_bytes: args.trace_size.map(|size| size.0),
     };
-    let ran = admitted_run(&file, loaded, &wcets, &options, output)?;
+    let ran = admitted_run(&file, loaded, &wcets, &options, output);
+    // A rejected system has metrics too: the reasons for it.
+    if let (Some(metrics), Ok(_) | Err(Error::NotAdmitted { .. })) = (&args.metrics, &ran) {
+        trace_metrics::write(&Trace::open(&trace)?, metrics, Format::Openmetrics)?;
+    }
+    let ran = ran?;
     same_host(&host)?;
     output.answer(String::new, || ran.value());
     Ok(ran.exit_code())

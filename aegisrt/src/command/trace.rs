@@ -1,59 +1,19 @@
-//! `aegis trace`: what a trace says, record by record.
+//! `aegis trace`: what a trace says of itself; opening one, and instants as people write them.
 use crate::cli::{TraceArgs, TraceCommand};
 use crate::output::{Output, table};
 use crate::{Error, SourceError};
 use aegis_core::Nanos;
-use aegis_trace::{Query, Trace, TraceError};
-use serde_json::{Value, json};
+use aegis_trace::{Trace, TraceError};
+use serde_json::json;
 use std::path::Path;
 
 pub(crate) fn run(args: &TraceArgs, output: &Output) -> Result<u8, Error> {
     match &args.command {
         TraceCommand::Info { trace } => info(trace, output),
         TraceCommand::Verify { trace, key } => super::trace_verify::run(trace, key.as_deref(), output),
-        TraceCommand::Query { trace: path, model, job, limit, window } => {
-            let trace = open(path)?;
-            let header = trace.header();
-            let query = Query {
-                task: model.as_deref().map(|name| header.task(name)).transpose()?,
-                job: job.as_deref().map(|name| header.parse_job(name)).transpose()?,
-                from: instant(window.from.as_deref(), &trace, "--from")?,
-                to: instant(window.to.as_deref(), &trace, "--to")?,
-            };
-            let total = trace.query(&query).count();
-            output.answer(
-                || {
-                    let lines = trace.query(&query).take(*limit);
-                    let mut lines: Vec<String> = lines
-                        .map(|e| format!("{}  {}", header.time(e.record.at), header.say(&e.record)))
-                        .collect();
-                    if total > *limit {
-                        lines.push(format!("... {} more; raise --limit to see them", total - limit));
-                    }
-                    if total == 0 {
-                        lines.push("no record matches".to_owned());
-                    }
-                    lines.join("\n")
-                },
-                || {
-                    let records: Vec<Value> = trace
-                        .query(&query)
-                        .take(*limit)
-                        .map(|e| {
-                            json!({
-                                "at_ns": e.record.at.0,
-                                "recorder": e.recorder,
-                                "seq": e.seq,
-                                "text": header.say(&e.record).to_string(),
-                                "body": serde_json::to_value(e.record.body).unwrap_or_default(),
-                            })
-                        })
-                        .collect();
-                    json!({ "schema_version": 1, "matching": total, "records": records })
-                },
-            );
-            Ok(0)
-        }
+        TraceCommand::Query(args) => super::trace_query::run(args, output),
+        TraceCommand::Export(args) => super::trace_export::run(args, output),
+        TraceCommand::Metrics(args) => super::trace_metrics::run(args, output),
     }
 }
 
