@@ -52,6 +52,34 @@ pub struct State {
     released: u64,
 }
 
+/// A state as people read it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct View {
+    /// The policy.
+    pub policy: Policy,
+    /// The instant of the last event.
+    pub now: Nanos,
+    /// Who runs, and since when.
+    pub running: Option<(Waiting, Nanos)>,
+    /// Who waits, the next one first.
+    pub ready: Vec<Waiting>,
+}
+
+/// A job that waits or runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Waiting {
+    /// The job.
+    pub job: JobId,
+    /// Its next (or running) segment.
+    pub segment: u16,
+    /// What the policy ranks it by; the smaller goes first. The release under FIFO, the priority, or the absolute deadline.
+    pub key: u64,
+    /// Its place among all releases, which decides where keys are equal.
+    pub order: u64,
+    /// When it arrived.
+    pub arrival: Nanos,
+}
+
 impl State {
     /// The state before the first event. `queues` says how many unfinished jobs of each task are held at a time; a task
     /// without an entry holds one. All memory is taken here.
@@ -90,6 +118,26 @@ impl State {
     #[must_use]
     pub fn quiet(&self) -> bool {
         self.running.is_none() && self.ready.is_empty()
+    }
+
+    /// What it remembers, for people and for comparing two of them: who runs, and who waits in which order.
+    #[must_use]
+    pub fn view(&self) -> View {
+        let waiting = |pending: &Pending| Waiting {
+            job: pending.job,
+            segment: pending.segment,
+            key: pending.key,
+            order: pending.order,
+            arrival: pending.arrival,
+        };
+        let mut ready: Vec<&Pending> = self.ready.iter().map(|Reverse(pending)| pending).collect();
+        ready.sort_unstable();
+        View {
+            policy: self.policy,
+            now: self.now,
+            running: self.running.map(|running| (waiting(&running.pending), running.since)),
+            ready: ready.into_iter().map(waiting).collect(),
+        }
     }
 
     fn release(&mut self, now: Nanos, job: JobId, arrival: Nanos) -> Decision {

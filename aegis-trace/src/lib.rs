@@ -6,6 +6,8 @@
 #![deny(unsafe_code)]
 
 mod around;
+mod audit;
+mod blame;
 mod blocks;
 mod bytes;
 mod clock;
@@ -18,6 +20,7 @@ mod file;
 mod header;
 mod jobs;
 mod key;
+mod machine;
 mod narrate;
 mod origin;
 mod query;
@@ -34,16 +37,20 @@ mod totals;
 mod trace;
 mod trace_file;
 mod vocabulary;
+mod why;
 mod write;
 mod writer;
 
+pub use audit::{Chain, Flaw, Link, audit};
+pub use blame::{BlameRow, Cost, Source};
 pub use clock::TraceClock;
 pub use collect::{Collector, Options};
 pub use error::{Damage, TraceError, WrongPart};
-pub use explain::{Cause, CauseKind, Ending, Explanation, Rule};
+pub use explain::{Against, Cause, CauseKind, During, Ending, Explanation, Root, Rule, Share, Suspect};
 pub use header::{Header, ModelNote};
 pub use jobs::{Job, Jobs, Moment, Segment};
 pub use key::TraceKey;
+pub use machine::Admission;
 pub use origin::{Build, ClockNote, ClockPair, ClockSource, Counter, Origin, WhyMonotonic};
 pub use query::Query;
 pub use ring::{Recorder, Taken, Tap, most_slots, recorder, ring_slots};
@@ -53,5 +60,5 @@ pub use time::WallTime;
 pub use totals::{Balance, Gap, Totals};
 pub use trace::{Entry, Recording, Trace};
 pub use trace_file::{BlockAt, TraceFile};
-pub use vocabulary::{Body, Kind, Purpose, Record};
+pub use vocabulary::{Body, ClockLimits, Direction, Kind, Purpose, Record};
 pub use write::{write_all, write_file, write_signed};

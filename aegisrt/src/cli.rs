@@ -54,6 +54,10 @@ enum Command {
     Simulate(SimulateArgs),
     /// Says where the time of a job went
     Explain(ExplainArgs),
+    /// Says for each model which other model cost it how much, and what would change that
+    Blame(BlameArgs),
+    /// Rebuilds the chain of decisions behind every job, from loading to its end, and fails if a link is missing
+    Audit(AuditArgs),
     /// Steps the scheduler through a trace again and compares every decision
     Replay(ReplayArgs),
     /// Lists what a trace says
@@ -369,9 +373,35 @@ pub(crate) struct WindowArgs {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct BlameArgs {
+    /// The trace
+    pub trace: PathBuf,
+    #[command(flatten)]
+    pub window: WindowArgs,
+    /// Draws the matrix: a row for each model that waited, a column for each that made it wait
+    #[arg(long, value_name = "FILE")]
+    pub svg: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AuditArgs {
+    /// The trace
+    pub trace: PathBuf,
+    /// Only this job, as in camera#118, with every link of its chain
+    #[arg(long)]
+    pub job: Option<String>,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct ReplayArgs {
     /// The trace
     pub trace: PathBuf,
+    /// What would another policy have done with these arrivals and execution times?
+    #[arg(long, value_enum, conflicts_with = "against")]
+    pub policy: Option<PolicyArg>,
+    /// Another trace: where do the two part, and in which states?
+    #[arg(long, value_name = "OTHER")]
+    pub against: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -440,6 +470,8 @@ pub fn main() -> u8 {
         Command::Run(args) => command::run::run(args, &output),
         Command::Simulate(args) => command::simulate::run(args, &output),
         Command::Explain(args) => command::explain::run(args, &output),
+        Command::Blame(args) => command::blame::run(args, &output),
+        Command::Audit(args) => command::audit::run(args, &output),
         Command::Replay(args) => command::replay::run(args, &output),
         Command::Trace(args) => command::trace::run(args, &output),
         Command::Trust(args) => command::trust::run(args, &output),

@@ -1,4 +1,5 @@
 //! Running an admitted system: contexts behind the worker, every decision into the trace.
+use crate::contention::Contention;
 use crate::load::Loaded;
 use crate::measure::Wcet;
 use crate::memory::MemoryPlan;
@@ -6,10 +7,10 @@ use crate::{Error, SystemFile};
 use aegis_backend::Place;
 use aegis_context::ExecutionContext;
 use aegis_core::{
-    Blame, Budgeted, Bytes, Clock, DeviceKind, Fault, FaultCode, JobId, Nanos, TaskId, TaskSet, Usable,
+    Blame, Budgeted, Bytes, Clock, DeviceKind, Fault, FaultCode, JobId, Nanos, Stall, TaskId, TaskSet, Usable,
     Verdict,
 };
-use aegis_memory::RegionKind;
+use aegis_memory::{PlanError, RegionKind, SystemError};
 use aegis_sched::dispatcher::{self, Executor, Law, Run};
 use aegis_trace::{
     Body, Collector, Header, ModelNote, Options, Purpose, Record, TraceClock, TraceKey, recorder, ring_slots,
@@ -61,12 +62,17 @@ pub struct Grounds<'a> {
 struct Contexts {
     contexts: Vec<ExecutionContext>,
     charged: Vec<Nanos>,
+    contention: Contention,
+    /// Models are brought back only where admission charges for it: so long, so often.
+    recovery: Stall,
+    recovered: Option<Nanos>,
 }
 
 impl Executor for Contexts {
     /// A thread's first work on a device takes far longer than any later one: 11.5 ms instead of 1.3 were seen. So every
     /// model that lies on a device is executed once on this thread, on the inputs that it has.
     fn prime(&mut self, failed: &mut dyn FnMut(TaskId, Fault)) {
+        self.contention = Contention::of_this_thread();
         for (index, context) in self.contexts.iter_mut().enumerate() {
             if context.facts().place == Place::Device
                 && let Err(error) = context.run_job()
@@ -74,6 +80,10 @@ impl Executor for Contexts {
                 failed(TaskId::from(index), error.fault());
             }
         }
+    }
+
+    fn begin(&mut self, _job: JobId, _segment: u16) {
+        self.contention.begin();
     }
 
     fn execute(&mut self, job: JobId, _segment: u16) -> Result<(), Fault> {
@@ -87,6 +97,23 @@ impl Executor for Contexts {
         }
         let code = FaultCode::Budget(Budgeted::ComputeTime { limit, used });
         Err(Fault { blame: Blame::Model, code, usable: Usable::Session })
+    }
+
+    fn may_recover(&self, job: JobId, now: Nanos) -> bool {
+        self.recovery.length > Nanos::ZERO
+            && self.recovered.is_none_or(|last| now.saturating_sub(last) >= self.recovery.gap)
+            && self.contexts[job.task.index()].can_reopen()
+    }
+
+    fn recover(&mut self, job: JobId, now: Nanos) -> Result<(), Fault> {
+        self.recovered = Some(now);
+        self.contexts[job.task.index()].reopen().map_err(|error| error.fault())
+    }
+
+    fn noticed(&mut self, job: JobId, segment: u16, record: &mut dyn FnMut(Body)) {
+        if let Some(waited) = self.contention.since().filter(|waited| *waited > Nanos::ZERO) {
+            record(Body::Contended { job, segment, waited });
+        }
     }
 }
 
@@ -114,12 +141,16 @@ pub fn execute(
     let (second, second_tap) = recorder(workers);
     let recording = Options { clock: Some(clock), key: options.key.clone(), part_bytes: options.part_bytes };
     let collector = Collector::create(options.trace, &header, vec![first_tap, second_tap], &recording)?;
+    first.record(clock.now(), Body::RecordCost { per_thousand: record_cost(&clock) });
     for body in preamble {
         first.record(clock.now(), body);
     }
     let contexts = Contexts {
         contexts: loaded.into_iter().map(|m| m.context).collect(),
         charged: grounds.wcets.iter().map(|w| w.charged).collect(),
+        contention: Contention::default(),
+        recovery: grounds.set.overheads().recovery,
+        recovered: None,
     };
     let run = Run {
         set: grounds.set,
@@ -156,21 +187,58 @@ pub fn record_rejection(
 
 /// The slots of the dispatcher's ring and of the worker's, so that a stall of [`STALL`] costs no record: for every job
 /// that can be released in it, or was waiting when it began, what the dispatcher is told and what it answers, and on the
-/// worker's side starts, ends and two faults.
+/// worker's side starts and ends, what is noticed of each execution, faults and recovery.
 fn rings(set: &TaskSet, laws: &[Law], before: u64) -> [usize; 2] {
-    let (mut steps, mut runs, mut faults) = (0u64, 0u64, 0u64);
+    let (mut steps, mut runs, mut others) = (0u64, 0u64, 0u64);
     for (task, law) in set.tasks().iter().zip(laws) {
         let window = STALL.saturating_add(task.jitter);
         let jobs = task.arrival.arrivals_within(window.0).saturating_add(u64::from(law.queue));
         let segments = task.segments.len() as u64;
         steps = steps.saturating_add(jobs.saturating_mul(2 + 2 * segments));
         runs = runs.saturating_add(jobs.saturating_mul(2 * segments));
-        faults = faults.saturating_add(jobs.saturating_mul(2));
+        others = others.saturating_add(jobs.saturating_mul(4 * segments + 5));
     }
-    // Besides the steps there is the record that the run stops; before the first job every task's priming can fail.
+    // Besides the steps there are what a record costs and that the run stops; before the first job every task's priming can
+    // fail.
     let primed = laws.len() as u64;
-    [ring_slots(steps, before.saturating_add(1)), ring_slots(runs, faults.saturating_add(primed))]
+    [ring_slots(steps, before.saturating_add(2)), ring_slots(runs, others.saturating_add(primed))]
         .map(|slots| slots.min(MOST_SLOTS))
+}
+
+/// As [`record_rejection`], of a system that is admitted and whose models do not fit the memory together.
+///
+/// # Errors
+/// [`Error::Trace`] if it cannot be written.
+pub fn record_unplannable(
+    file: &SystemFile,
+    loaded: &[Loaded],
+    grounds: (&TaskSet, &[Wcet], &Verdict),
+    why: &SystemError,
+    options: &RunOptions<'_>,
+) -> Result<(), Error> {
+    let (set, wcets, verdict) = grounds;
+    let mut bodies = preamble(loaded, wcets, verdict, None);
+    if let SystemError::Plan(PlanError::OverCapacity { peak, capacity, bound, .. }) = why {
+        bodies.push(Body::Unplannable { peak: *peak, at_least: bound.bytes, limit: *capacity });
+    }
+    let records = bodies.into_iter().map(|body| Record { at: Nanos::ZERO, body });
+    write_signed(options.trace, &header(file, loaded, set, options.seed), options.key.clone(), records)?;
+    Ok(())
+}
+
+/// What a thousand records take the thread that records them: the least of many tries, so that an explanation never
+/// blames recording for what something else took.
+fn record_cost(clock: &impl Clock) -> Nanos {
+    let body = Body::Started { job: JobId { task: TaskId(0), seq: 0 }, segment: 0 };
+    let once = |_| {
+        let (mut recorder, tap) = recorder(1000);
+        let from = clock.now();
+        (0..1000).for_each(|_| recorder.record(from, body));
+        let took = clock.now().saturating_sub(from);
+        drop(tap);
+        took
+    };
+    (0..32).map(once).min().unwrap_or_default()
 }
 
 fn header(file: &SystemFile, loaded: &[Loaded], set: &TaskSet, seed: u64) -> Header {
@@ -212,6 +280,18 @@ fn unix_now() -> u64 {
 fn preamble(loaded: &[Loaded], wcets: &[Wcet], verdict: &Verdict, plan: Option<&MemoryPlan>) -> Vec<Body> {
     let mut bodies = Vec::new();
     for (i, model) in loaded.iter().enumerate() {
+        let (task, held, budget) = (TaskId::from(i), model.context.accounting(), model.context.budget());
+        let asked = [
+            budget.device_memory.map(|limit| (limit, held.device_memory())),
+            budget.host_memory.map(|limit| (limit, held.host_memory())),
+        ];
+        let [device, host] = asked.map(|both| both.map(|(limit, asked)| (limit.0, asked.0)));
+        let within = [
+            device.map(|(limit, asked)| Budgeted::DeviceMemory { limit, asked }),
+            host.map(|(limit, asked)| Budgeted::HostMemory { limit, asked }),
+            budget.streams.map(|limit| Budgeted::Streams { limit, asked: held.streams }),
+        ];
+        bodies.extend(within.into_iter().flatten().map(|budget| Body::WithinBudget { task, budget }));
         bodies.push(Body::Loaded {
             task: TaskId::from(i),
             weights: model.facts.weights,
@@ -225,14 +305,29 @@ fn preamble(loaded: &[Loaded], wcets: &[Wcet], verdict: &Verdict, plan: Option<&
             crate::measure::Evidence::Stated => 0,
             crate::measure::Evidence::Measured(certificate) => certificate.n,
         };
-        bodies.push(Body::Profiled { task: TaskId::from(i), wcet: wcet.charged, runs });
-    }
-    for task in verdict.tasks.iter().filter(|_| verdict.admitted()) {
-        if let Some(bound) = &task.bound {
-            bodies.push(Body::Admitted { task: task.task, wcrt: bound.wcrt, deadline: task.deadline });
+        let task = TaskId::from(i);
+        bodies.push(Body::Profiled { task, wcet: wcet.charged, runs });
+        if let crate::measure::Evidence::Measured(certificate) = &wcet.evidence {
+            bodies.push(Body::Certified {
+                task,
+                bound: certificate.bound,
+                samples: certificate.n,
+                exceedance_ppb: ppb((certificate.exceedance * 1e9).ceil()),
+                confidence_ppb: ppb((certificate.attained_confidence * 1e9).floor()),
+            });
+            if let Some(limit) = loaded.get(i).and_then(|model| model.context.budget().compute) {
+                let budget = Budgeted::ComputeTime { limit, used: certificate.bound };
+                bodies.push(Body::WithinBudget { task, budget });
+            }
         }
     }
-    bodies.extend(verdict.rejections.iter().copied().map(Body::Rejected));
+    bodies.extend(decided(verdict));
+    bodies.extend(plan.iter().flat_map(|plan| &plan.places).map(|place| Body::Planned {
+        on_device: place.place == Place::Device,
+        peak: place.plan.peak,
+        at_least: place.plan.bound.bytes,
+        limit: place.limit,
+    }));
     let places = plan.iter().flat_map(|plan| &plan.places);
     for (place, region) in places.flat_map(|place| place.plan.regions.iter().map(move |r| (place, r))) {
         let purpose = match region.kind {
@@ -244,4 +339,24 @@ fn preamble(loaded: &[Loaded], wcets: &[Wcet], verdict: &Verdict, plan: Option<&
         bodies.push(Body::Placed { task, purpose, offset: region.offset, size: region.size });
     }
     bodies
+}
+
+/// What admission said: every bound with its terms, or every reason against.
+pub(crate) fn decided(verdict: &Verdict) -> Vec<Body> {
+    let mut bodies = Vec::new();
+    for answer in verdict.tasks.iter().filter(|_| verdict.admitted()) {
+        if let Some(bound) = &answer.bound {
+            let task = answer.task;
+            bodies.push(Body::Admitted { task, wcrt: bound.wcrt, deadline: answer.deadline });
+            bodies.extend(bound.terms.iter().map(|&term| Body::BoundTerm { task, term }));
+        }
+    }
+    bodies.extend(verdict.rejections.iter().copied().map(Body::Rejected));
+    bodies
+}
+
+/// A whole number of parts per billion, of a probability.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to 0..=1e9")]
+fn ppb(parts: f64) -> u32 {
+    parts.clamp(0.0, 1e9) as u32
 }

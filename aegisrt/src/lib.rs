@@ -12,6 +12,7 @@ mod assurance;
 pub mod backends;
 pub mod cli;
 mod command;
+mod contention;
 mod diagnostic;
 mod error;
 pub mod execute;

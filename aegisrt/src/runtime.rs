@@ -1,6 +1,6 @@
 //! The whole job for programs: one builder from a system file to a finished, traced run.
 use crate::backends::Backends;
-use crate::execute::{Grounds, RunOptions, execute, record_rejection};
+use crate::execute::{Grounds, RunOptions, execute, record_rejection, record_unplannable};
 use crate::load::load;
 use crate::measure::{Wcet, wcets};
 use crate::memory::{MemoryPlan, plan_memory};
@@ -180,7 +180,14 @@ impl Runtime {
             record_rejection(&file, &loaded, &set, &wcets, &verdict, &options)?;
             return Err(Error::NotAdmitted { set: Box::new(set), verdict: Box::new(verdict) });
         }
-        let plan = plan_memory(&file, &loaded)?;
+        let plan = match plan_memory(&file, &loaded) {
+            Err(Error::Memory(why)) => {
+                let grounds = (&set, wcets.as_slice(), &verdict);
+                record_unplannable(&file, &loaded, grounds, &why, &options)?;
+                return Err(Error::Memory(why));
+            }
+            plan => plan?,
+        };
         let grounds = Grounds { set: &set, wcets: &wcets, verdict: &verdict, plan: &plan };
         execute(&file, loaded, &grounds, &options)?;
         let trace = Trace::open(&trace_path)?;

@@ -37,6 +37,8 @@ helps! {
     run: "run",
     simulate: "simulate",
     explain: "explain",
+    blame: "blame",
+    audit: "audit",
     replay: "replay",
     trace: "trace",
     trace_info: "trace info",

@@ -68,6 +68,14 @@ const CAMPAIGNS: &[Campaign] = &[
         size: ("--kills", "AEGIS_KILLS"),
         in_ci: 200,
     },
+    Campaign {
+        name: "explain",
+        package: "aegis-sched",
+        test: "injected",
+        filter: "",
+        size: ("--runs", "AEGIS_RUNS"),
+        in_ci: 2_400,
+    },
 ];
 
 /// `exact [--sets N] [--seed S]` and so on; sizes may be written as `1e8`.

@@ -1,4 +1,6 @@
 //! Tests of the crate as a whole, and what they share: headers, and traces with records missing at will.
+mod auditing;
+mod beside_bound;
 mod collecting;
 mod explaining;
 mod files;

@@ -2,6 +2,8 @@
 pub(crate) mod admit;
 pub(crate) mod admit_jobs;
 mod admit_table;
+pub(crate) mod audit;
+pub(crate) mod blame;
 pub(crate) mod check;
 pub(crate) mod demo;
 pub(crate) mod doctor;
@@ -20,6 +22,7 @@ mod trace_metrics;
 mod trace_query;
 pub(crate) mod trust;
 pub(crate) mod verify_certificate;
+pub(crate) mod what_if;
 mod worst_schedule;
 
 /// A deadline was missed, or the system is not admitted.

@@ -3,7 +3,7 @@ use super::{FAILED, NOT_ADMITTED, plan, profile, replay, trace_metrics};
 use crate::admission;
 use crate::backends::Backends;
 use crate::cli::RunArgs;
-use crate::execute::{Grounds, RunOptions, execute, record_rejection};
+use crate::execute::{Grounds, RunOptions, execute, record_rejection, record_unplannable};
 use crate::load::{Loaded, load};
 use crate::measure::{Evidence, Wcet};
 use crate::memory::plan_memory;
@@ -82,7 +82,13 @@ pub(crate) fn admitted_run(
         return Err(Error::NotAdmitted { set: Box::new(set), verdict: Box::new(verdict) });
     }
     output.line(admission::of_partition(&set, &verdict, &[]));
-    let memory = plan_memory(file, &loaded)?;
+    let memory = match plan_memory(file, &loaded) {
+        Err(Error::Memory(why)) => {
+            record_unplannable(file, &loaded, (&set, wcets, &verdict), &why, options)?;
+            return Err(Error::Memory(why));
+        }
+        memory => memory?,
+    };
     let names: Vec<String> = loaded.iter().map(|m| m.task.clone()).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     output.line(format!("\nMEMORY\n{}", plan::text(&names, &memory)));
