@@ -372,7 +372,13 @@ fn a_whole_system_gets_one_answer() {
     let codes: Vec<&Value> = list(&value, "reasons").iter().map(|reason| &reason["code"]).collect();
     assert_eq!(codes, ["chain_late"]);
     let text = folder.aegis("admit --tasks late.json").stdout;
-    for part in ["REJECTED", "part 2 from", "because chain drive: end to end", "with host parts"] {
+    for part in [
+        "REJECTED",
+        "part 1 from",
+        "counted as execution",
+        "because chain drive: end to end",
+        "with host parts",
+    ] {
         assert!(text.contains(part), "{part}: {text}");
     }
     let answer = folder.aegis("admit --tasks late.json --svg-demand out.svg");
