@@ -5,8 +5,24 @@ use aegis_core::{Action, Decision, Event, JobId, Nanos};
 use std::collections::BTreeSet;
 
 /// Records of these kinds concern the time in which they stand; the others are about the whole run.
-const OF_THE_MOMENT: u64 =
-    1 << Kind::Step as u32 | 1 << Kind::Started as u32 | 1 << Kind::Ended as u32 | 1 << Kind::Fault as u32;
+const OF_THE_MOMENT: u64 = {
+    let kinds = [
+        Kind::Step,
+        Kind::Started,
+        Kind::Ended,
+        Kind::Fault,
+        Kind::Copied,
+        Kind::Contended,
+        Kind::Recovering,
+        Kind::Recovered,
+    ];
+    let (mut bits, mut i) = (0, 0);
+    while i < kinds.len() {
+        bits |= 1 << kinds[i] as u32;
+        i += 1;
+    }
+    bits
+};
 
 impl TraceFile {
     /// Reads what [`Jobs::explain`](crate::Jobs::explain) needs to explain `job`, and little more: its records, those of

@@ -184,13 +184,18 @@ pub fn names(body: &Body) -> Option<[Option<Named>; 3]> {
             };
             Some([told, done, why])
         }
-        Body::Started { job, .. } | Body::Ended { job, .. } => Some([a_job(job), None, None]),
+        Body::Started { job, .. }
+        | Body::Ended { job, .. }
+        | Body::Copied { job, .. }
+        | Body::Contended { job, .. }
+        | Body::Recovering { job }
+        | Body::Recovered { job, .. } => Some([a_job(job), None, None]),
         Body::Fault { task, job, .. } => Some([Some((task, None)), job.and_then(a_job), None]),
         Body::Loaded { task, .. }
         | Body::Profiled { task, .. }
         | Body::Placed { task, .. }
         | Body::Admitted { task, .. } => a_task(task),
-        Body::Stopping => Some([None; 3]),
+        Body::Stopping | Body::RecordCost { .. } | Body::ClockChanged { .. } => Some([None; 3]),
         _ => None,
     }
 }

@@ -185,6 +185,26 @@ pub fn record_rejection(
     Ok(())
 }
 
+/// The slots of the dispatcher's ring and of the worker's, so that a stall of [`STALL`] costs no record: for every job
+/// that can be released in it, or was waiting when it began, what the dispatcher is told and what it answers, and on the
+/// worker's side starts and ends, what is noticed of each execution, faults and recovery.
+fn rings(set: &TaskSet, laws: &[Law], before: u64) -> [usize; 2] {
+    let (mut steps, mut runs, mut others) = (0u64, 0u64, 0u64);
+    for (task, law) in set.tasks().iter().zip(laws) {
+        let window = STALL.saturating_add(task.jitter);
+        let jobs = task.arrival.arrivals_within(window.0).saturating_add(u64::from(law.queue));
+        let segments = task.segments.len() as u64;
+        steps = steps.saturating_add(jobs.saturating_mul(2 + 2 * segments));
+        runs = runs.saturating_add(jobs.saturating_mul(2 * segments));
+        others = others.saturating_add(jobs.saturating_mul(4 * segments + 5));
+    }
+    // Besides the steps there are what a record costs and that the run stops; before the first job every task's priming can
+    // fail.
+    let primed = laws.len() as u64;
+    [ring_slots(steps, before.saturating_add(2)), ring_slots(runs, others.saturating_add(primed))]
+        .map(|slots| slots.min(MOST_SLOTS))
+}
+
 /// As [`record_rejection`], of a system that is admitted and whose models do not fit the memory together.
 ///
 /// # Errors
@@ -204,25 +224,6 @@ pub fn record_unplannable(
     let records = bodies.into_iter().map(|body| Record { at: Nanos::ZERO, body });
     write_signed(options.trace, &header(file, loaded, set, options.seed), options.key.clone(), records)?;
     Ok(())
-}
-
-/// The slots of the dispatcher's ring and of the worker's, so that a stall of [`STALL`] costs no record: for every job
-/// that can be released in it, or was waiting when it began, what the dispatcher is told and what it answers, and on the
-/// worker's side starts, ends and two faults.
-fn rings(set: &TaskSet, laws: &[Law], before: u64) -> [usize; 2] {
-    let (mut steps, mut runs, mut faults) = (0u64, 0u64, 0u64);
-    for (task, law) in set.tasks().iter().zip(laws) {
-        let window = STALL.saturating_add(task.jitter);
-        let jobs = task.arrival.arrivals_within(window.0).saturating_add(u64::from(law.queue));
-        let segments = task.segments.len() as u64;
-        steps = steps.saturating_add(jobs.saturating_mul(2 + 2 * segments));
-        runs = runs.saturating_add(jobs.saturating_mul(2 * segments));
-        faults = faults.saturating_add(jobs.saturating_mul(2));
-    }
-    // Besides the steps there is the record that the run stops; before the first job every task's priming can fail.
-    let primed = laws.len() as u64;
-    [ring_slots(steps, before.saturating_add(1)), ring_slots(runs, faults.saturating_add(primed))]
-        .map(|slots| slots.min(MOST_SLOTS))
 }
 
 /// What a thousand records take the thread that records them: the least of many tries, so that an explanation never

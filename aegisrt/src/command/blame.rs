@@ -12,8 +12,8 @@ use std::fmt::Write;
 
 pub(crate) fn run(args: &BlameArgs, output: &Output) -> Result<u8, Error> {
     let trace = open(&args.trace)?;
-    let from = instant(args.window.from.as_deref(), &trace, "--from")?.unwrap_or(Nanos::ZERO);
-    let to = instant(args.window.to.as_deref(), &trace, "--to")?.unwrap_or(Nanos::MAX);
+    let from = instant(args.window.from.as_deref(), trace.header(), "--from")?.unwrap_or(Nanos::ZERO);
+    let to = instant(args.window.to.as_deref(), trace.header(), "--to")?.unwrap_or(Nanos::MAX);
     let rows = Jobs::of(&trace).blame(from..to);
     let set = &trace.header().set;
     if let Some(path) = &args.svg {

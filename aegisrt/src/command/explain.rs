@@ -14,8 +14,8 @@ pub(crate) fn run(args: &ExplainArgs, output: &Output) -> Result<u8, Error> {
     let explanations = if let Some(job) = &args.job {
         vec![jobs.explain(trace.header().parse_job(job)?)?]
     } else {
-        let from = instant(args.window.from.as_deref(), &trace, "--from")?.unwrap_or(Nanos::ZERO);
-        let to = instant(args.window.to.as_deref(), &trace, "--to")?.unwrap_or(Nanos::MAX);
+        let from = instant(args.window.from.as_deref(), trace.header(), "--from")?.unwrap_or(Nanos::ZERO);
+        let to = instant(args.window.to.as_deref(), trace.header(), "--to")?.unwrap_or(Nanos::MAX);
         jobs.worst(args.worst, from..to)
     };
     output.answer(

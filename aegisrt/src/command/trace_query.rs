@@ -1,5 +1,5 @@
 //! `aegis trace query`: the records or jobs of a trace that somebody asks for.
-use super::trace::{instant, open};
+use super::trace::{instant, named, open, open_file};
 use crate::Error;
 use crate::cli::QueryArgs;
 use crate::export::{
@@ -7,18 +7,25 @@ use crate::export::{
 };
 use crate::file_output::write_to;
 use crate::output::{Format, Output};
-use aegis_trace::{Entry, Header, Jobs, Query, Trace};
+use aegis_trace::{Entry, Header, Jobs, Query, Selection, Trace};
 use serde_json::{Map, Value, json};
 
 /// What is shown of an answer that people read, unless they ask for more.
 const SHOWN: usize = 1000;
 
 pub(crate) fn run(args: &QueryArgs, output: &Output) -> Result<u8, Error> {
-    let trace = open(&args.trace)?;
-    let filter = filter(args, &trace)?;
+    let file = open_file(&args.trace)?;
+    let filter = filter(args, file.header())?;
     if let Some(why) = unusable(args) {
         return Err(Error::Argument(why.to_owned()));
     }
+    let trace = if args.jobs || !filter.verdicts.is_empty() || filter.slower_than.is_some() {
+        open(&args.trace)?
+    } else {
+        // Only the blocks that may hold what is asked for.
+        let Query { task, job, from, to } = filter.query;
+        file.read(&Selection { task, job, from, to }).map_err(|error| named(&args.trace, error))?
+    };
     let limit = args.limit.unwrap_or(if table(args.format) { usize::MAX } else { SHOWN });
     if args.jobs {
         jobs(args, &trace, &filter, limit, output)
@@ -47,14 +54,13 @@ fn unusable(args: &QueryArgs) -> Option<&'static str> {
     }
 }
 
-fn filter(args: &QueryArgs, trace: &Trace) -> Result<Filter, Error> {
-    let header = trace.header();
+fn filter(args: &QueryArgs, header: &Header) -> Result<Filter, Error> {
     Ok(Filter {
         query: Query {
             task: args.model.as_deref().map(|name| header.task(name)).transpose()?,
             job: args.job.as_deref().map(|name| header.parse_job(name)).transpose()?,
-            from: instant(args.window.from.as_deref(), trace, "--from")?,
-            to: instant(args.window.to.as_deref(), trace, "--to")?,
+            from: instant(args.window.from.as_deref(), header, "--from")?,
+            to: instant(args.window.to.as_deref(), header, "--to")?,
         },
         kinds: args.kind.clone(),
         verdicts: if args.missed { vec![JobVerdict::Missed] } else { args.verdict.clone() },
