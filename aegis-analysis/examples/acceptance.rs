@@ -6,9 +6,13 @@
 //! its segments, by UUniFast (Bini, Buttazzo, Real-Time Systems 30, 2005). Only the sum of utilisations is not theirs: it is
 //! what the plot varies.
 //!
+//! Offsets show something only where hyperperiods can be explored. For them each period is taken down to the next one that
+//! divides 1.8 s, and each WCET with it; EDF of those sets, without offsets, stands beside.
+//!
 //! `cargo run --release -p aegis-analysis --example acceptance -- SETS SEED`
-use aegis_analysis::quick;
-use aegis_core::{Nanos, Overheads, Policy, Priority, Rng, TaskDraft, TaskSet};
+use aegis_analysis::jobs::{Limits, at_offsets};
+use aegis_analysis::{assignment, quick};
+use aegis_core::{Bytes, Nanos, Overheads, PartitionId, Policy, Rng, System, SystemTask, TaskDraft, TaskSet};
 
 /// Shares of a whole, uniform among all divisions into `n`.
 fn uunifast(rng: &mut Rng, n: u32) -> Vec<f64> {
@@ -71,29 +75,49 @@ fn fits(policy: Policy, drafts: Vec<TaskDraft>) -> bool {
     quick::decide(&set(policy, drafts)).admitted()
 }
 
-/// Whether any fixed priorities fit: Audsley's method. From the lowest level up, any task that meets its deadline below all
-/// those that have no level yet takes it; where none does, no order fits.
-fn some_order_fits(mut drafts: Vec<TaskDraft>) -> bool {
-    for draft in &mut drafts {
-        draft.priority = Some(Priority(0));
+/// Whether any fixed priorities fit.
+fn some_order_fits(drafts: Vec<TaskDraft>) -> bool {
+    assignment::optimal(&set(Policy::FixedPriority, drafts)).is_ok()
+}
+
+/// What divides it: the periods of sets with offsets, in milliseconds.
+const HYPERPERIOD: u64 = 1800;
+
+/// The same tasks in one segment each, with periods that divide the hyperperiod and the same utilisation.
+fn in_rhythm(drafts: &[TaskDraft]) -> Vec<TaskDraft> {
+    let one = |draft: &TaskDraft| {
+        let period = draft.arrival.mean_distance().0;
+        let fitting = (1..=period / 1_000_000).rev().find(|ms| HYPERPERIOD.is_multiple_of(*ms));
+        let slower = Nanos::from_millis(fitting.unwrap_or(1));
+        let wcet = draft.segments.iter().map(|segment| segment.0).sum::<u64>();
+        let wcet = u128::from(wcet) * u128::from(slower.0) / u128::from(period);
+        let wcet = Nanos(u64::try_from(wcet).unwrap_or(u64::MAX).max(1));
+        TaskDraft { segments: vec![wcet], arrival: slower.into(), ..draft.clone() }
+    };
+    drafts.iter().map(one).collect()
+}
+
+/// Whether arrivals at any time fit, or each task arriving where those of shorter deadlines would be done, were they to run
+/// one after the other.
+fn fits_at_offsets(drafts: Vec<TaskDraft>) -> bool {
+    let set = set(Policy::Edf, drafts);
+    if quick::decide(&set).admitted() {
+        return true;
     }
-    let mut open: Vec<usize> = (0..drafts.len()).collect();
-    for level in (1..=u32::try_from(drafts.len()).expect("a few tasks")).rev() {
-        // The others are asked for nothing.
-        let meets = |i: &usize| {
-            let asked = |(k, draft): (usize, &TaskDraft)| {
-                if k == *i {
-                    TaskDraft { priority: Some(Priority(level)), ..draft.clone() }
-                } else {
-                    TaskDraft { deadline: Some(Nanos::from_secs(1 << 20)), ..draft.clone() }
-                }
-            };
-            fits(Policy::FixedPriority, drafts.iter().enumerate().map(asked).collect())
-        };
-        let Some(k) = open.iter().position(meets) else { return false };
-        drafts[open.swap_remove(k)].priority = Some(Priority(level));
+    let mut order: Vec<usize> = (0..set.tasks().len()).collect();
+    order.sort_by_key(|&i| (set.tasks()[i].deadline, i));
+    let sporadic = System::of_set(&set);
+    let mut tasks = sporadic.tasks().to_vec();
+    let mut done = 0;
+    for i in order {
+        let task = &set.tasks()[i];
+        tasks[i] = SystemTask { offset: Some(Nanos(done % task.deadline.0)), ..tasks[i].clone() };
+        done += task.wcet().0;
     }
-    true
+    let system =
+        System::new(sporadic.partitions().to_vec(), tasks, Vec::new()).expect("offsets below the periods");
+    let limits = Limits { states: 50_000, memory: Bytes(1 << 28) };
+    at_offsets(&system, PartitionId(0), &limits).is_ok_and(|found| found.admitted)
 }
 
 /// What a column counts.
@@ -109,6 +133,8 @@ const COLUMNS: &[(&str, Test)] = &[
     ("optimal priorities in 8 segments", |tasks| some_order_fits(split(tasks, 8))),
     ("EDF in 8 segments", |tasks| fits(Policy::Edf, split(tasks, 8))),
     ("EDF in 32 segments", |tasks| fits(Policy::Edf, split(tasks, 32))),
+    ("EDF with periods that divide 1.8 s", |tasks| fits(Policy::Edf, in_rhythm(tasks))),
+    ("EDF at offsets with the same periods", |tasks| fits_at_offsets(in_rhythm(tasks))),
 ];
 
 fn main() {

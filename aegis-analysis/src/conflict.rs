@@ -16,6 +16,7 @@
 //! Priorities stay as they are in the whole set, also where they were derived from deadlines.
 use super::busy_period::{NoBound, Steps};
 use super::demand::{self, DemandWitness};
+use super::fits::drains;
 use super::load::{Load, loads};
 use super::stalls::Stalls;
 use super::{fifo, fixed_priority, utilisation};
@@ -25,6 +26,7 @@ use core::fmt::Write;
 
 /// Steps for the tests of one conflict: about a second.
 const STEP_LIMIT: u64 = 4 * super::STEP_LIMIT;
+
 /// Tasks that cannot coexist.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Conflict {
@@ -270,13 +272,12 @@ fn clash(
     stalls: &Stalls,
     steps: &mut Steps,
 ) -> Result<Option<Clash>, NoBound> {
-    let share = utilisation::against(loads.iter(), stalls);
-    if share == Ordering::Greater {
+    if utilisation::against(loads.iter(), stalls) == Ordering::Greater {
         let utilisation_ppm = utilisation::in_ppm(loads.iter(), stalls);
         return Ok(Some(Clash::Overload { utilisation_ppm }));
     }
     if policy == Policy::Edf {
-        if share == Ordering::Equal && loads.iter().any(|load| load.j > 0) {
+        if !drains(loads, stalls) {
             return Ok(Some(Clash::NeverDrains { task: None }));
         }
         return match demand::test(loads, stalls, steps) {

@@ -127,6 +127,7 @@ pub(super) fn test(loads: &[Load], stalls: &Stalls, steps: &mut Steps) -> Result
             let window = last_deadline(&loads, t + 1).unwrap_or(t);
             return Err(witness(window, demand, blocking.at(window), stalls, steps)?);
         }
+        // At `needed` itself the left side is no more than at `t`, which is `needed`: to go on below it would do as well.
         at = if needed < t { Some(needed) } else { last_deadline(&loads, t) };
     }
     Ok(())

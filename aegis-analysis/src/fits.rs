@@ -34,12 +34,7 @@ pub(super) fn fits(
     match policy {
         Policy::Edf => {
             // Admission gives bounds, and there is none where a busy period never ends.
-            let drains = match utilisation::against(loads.iter(), stalls) {
-                Ordering::Less => true,
-                Ordering::Equal => loads.iter().all(|load| load.j == 0),
-                Ordering::Greater => false,
-            };
-            if !drains {
+            if !drains(loads, stalls) {
                 return Ok(false);
             }
             match demand::test(loads, stalls, steps) {
@@ -67,6 +62,16 @@ pub(super) fn fits(
             }
             Ok(true)
         }
+    }
+}
+
+/// Whether a busy period of all tasks ends under EDF, where what blocks in it has its deadline in it too: ΣC/T is below 1, or
+/// exactly 1 without jitter.
+pub(super) fn drains(loads: &[Load], stalls: &Stalls) -> bool {
+    match utilisation::against(loads.iter(), stalls) {
+        Ordering::Less => true,
+        Ordering::Equal => loads.iter().all(|load| load.j == 0),
+        Ordering::Greater => false,
     }
 }
 

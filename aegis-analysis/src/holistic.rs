@@ -24,7 +24,8 @@
 use super::busy_period::NoBound;
 use super::{edf, fifo, fixed_priority};
 use aegis_core::{
-    ArrivalLaw, Bound, Nanos, Overheads, Partition, PartitionId, Policy, Priority, TaskDraft, TaskId, TaskSet,
+    ArrivalLaw, Bound, Nanos, Overheads, Partition, PartitionId, Policy, Priority, TaskDraft, TaskId,
+    TaskSet, Term, TermKind,
 };
 
 /// Rounds until a fixed point that has not been reached counts as undecided.
@@ -42,6 +43,8 @@ pub(super) struct Stage {
     pub partition: PartitionId,
     /// WCETs, interference and copies included, other overheads not.
     pub segments: Vec<Nanos>,
+    /// The copies among them.
+    pub copy: Nanos,
     /// The least that it takes.
     pub best: u64,
     /// How often the first stage arrives.
@@ -180,11 +183,21 @@ fn responses(partitions: &[Partition], stages: &[Stage], jitters: &[u64]) -> Vec
                 for term in &mut bound.terms {
                     term.by = term.by.map(|by| stages[here[by.index()]].task);
                 }
+                name_copies(&mut bound.terms, stages[*s].copy);
                 bound
             });
         }
     }
     all
+}
+
+/// Takes the copies out of a stage's own execution, as a term of their own.
+fn name_copies(terms: &mut Vec<Term>, copy: Nanos) {
+    let Ok(ns @ 1..) = i64::try_from(copy.0) else { return };
+    if let Some(own) = terms.iter().position(|term| term.kind == TermKind::Execution) {
+        terms[own].ns -= ns;
+        terms.insert(own + 1, Term { kind: TermKind::Copy, by: None, ns });
+    }
 }
 
 /// The responses under the policy of `set`.

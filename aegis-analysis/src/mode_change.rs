@@ -377,9 +377,7 @@ fn old_response(around: &Around, i: usize, steps: &mut Steps) -> Result<Nanos, N
         let at = Around { u: Some(u), ..*around };
         // With the request at u, or before it and with one more new job served before.
         let among_new = arrivals(&at, Of::New, (Of::Old, task), first, steps)?;
-        let alone = [u].into_iter().filter(|_| around.policy != Policy::FixedPriority);
-        let arrivals = among_old.iter().copied().chain(among_new).chain(alone);
-        for arrival in arrivals.filter(|arrival| *arrival <= u) {
+        for arrival in among_old.iter().copied().chain(among_new).filter(|arrival| *arrival <= u) {
             let [_, end] = at.last_segment((Of::Old, task), arrival, steps)?;
             worst = worst.max(end - arrival);
         }

@@ -15,12 +15,13 @@
 //! **Inherited jitter** ([`Rule::Inherited`]): the fixed point of `holistic.rs` over the parts of all jobs.
 //!
 //! **Oblivious** ([`Rule::Oblivious`], fixed priorities and EDF): host time counts as execution. While a job of at least the
-//! urgency of the analysed one is pending, such a job runs, or all of them are on the host, or a less urgent segment
-//! runs on that had started while they were. The second is inside the host parts of those jobs; the third happens at
-//! most once for each time that one of them becomes ready, for at most the longest such segment less a tick. So the
-//! bound is that of jobs without host parts that take
+//! urgency of the analysed one is pending, such a job runs, or a host part of one elapses, or all of them are ready
+//! and a less urgent segment runs on. The second is inside the host parts. The third started while none of them was
+//! ready: either all that were pending were on the host, and one has become ready since, which happens once for
+//! each host part and takes at most the longest such segment less a tick; or none was pending, which is the
+//! blocking at the start of a busy period. So the bound is that of jobs without host parts that take
 //!
-//! `C'_j = C_j + Σ max + (1 + number of host parts) · B`
+//! `C'_j = C_j + Σ max + number of host parts · B`
 //!
 //! Under fixed priorities later jobs of the task itself are counted as none of these, so that the bound holds only
 //! if it is at most the distance to the next arrival; else it is not used. Under EDF they are less urgent.
@@ -101,7 +102,8 @@ pub(super) fn push_job(
         if m > 0 {
             host = system_task.host.get(m - 1).copied().unwrap_or_default();
         }
-        let wcet = if m == 0 { Nanos(wcet.0.saturating_add(copy.0)) } else { *wcet };
+        let copy = if m == 0 { copy } else { Nanos::ZERO };
+        let wcet = wcet.saturating_add(copy);
         match stages.last_mut() {
             Some(stage) if m > 0 && host.max == Nanos::ZERO => {
                 stage.segments.push(wcet);
@@ -116,6 +118,7 @@ pub(super) fn push_job(
                     task: id,
                     partition: system_task.partition,
                     segments: vec![wcet],
+                    copy,
                     best: segment.bcet.0,
                     arrival: task.arrival.clone(),
                     deadline: i128::from(task.deadline.0) - since_arrival,
@@ -172,7 +175,7 @@ impl Folded {
     fn inflated(&self, wait: u64) -> Option<Vec<Nanos>> {
         const MOST_PIECES: u64 = 64;
         let (last, before) = self.segments.split_last()?;
-        let waits = self.gaps.checked_add(1)?.checked_mul(wait)?;
+        let waits = self.gaps.checked_mul(wait)?;
         let sum = before.iter().try_fold(self.host.checked_add(waits)?, |sum, c| sum.checked_add(*c))?;
         let piece = self.longest().max(sum.div_ceil(MOST_PIECES));
         let mut left = sum;

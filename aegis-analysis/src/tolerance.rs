@@ -15,12 +15,11 @@
 //! which its response stays within its deadline (Yao, Buttazzo, Bertogna: "Bounding the maximum length of
 //! non-preemptive regions under fixed priority scheduling", RTCSA 2009; here exact, by the response time itself).
 use super::busy_period::{NoBound, Steps, busy_period};
-use super::fits::{fits, meets};
+use super::fits::{drains, fits, meets};
 use super::load::{Load, loads};
 use super::stalls::Stalls;
-use super::utilisation;
 use aegis_core::{Nanos, Overheads, Policy, Priority, Task, TaskId, TaskSet};
-use core::cmp::{Ordering, Reverse};
+use core::cmp::Reverse;
 use std::collections::BinaryHeap;
 
 /// Steps for the tolerances of one set.
@@ -158,10 +157,8 @@ fn blocker(length: u64) -> Load {
 
 /// The longest segment that each task may have under EDF; `u64::MAX` where nothing limits it.
 fn edf(loads: &[Load], stalls: &Stalls, steps: &mut Steps) -> Result<Vec<u64>, Intolerant> {
-    match utilisation::against(loads.iter(), stalls) {
-        Ordering::Less => {}
-        Ordering::Equal if loads.iter().all(|load| load.j == 0) => {}
-        _ => return Err(Intolerant::Overload),
+    if !drains(loads, stalls) {
+        return Err(Intolerant::Overload);
     }
     if !stalls.is_empty() {
         return edf_with_stalls(loads, stalls, steps);

@@ -5,21 +5,9 @@ use aegis_analysis::{admit, edf, fifo, fixed_priority, utilisation};
 use aegis_core::{
     Decided, Nanos, Overheads, Policy, Rejection, Rng, TaskDraft, TaskId, TaskSet, Term, TermKind, Verdict,
 };
-use common::{Row, bounds, row, set, set_with};
+use common::{Row, bounds, named, row, set, set_with};
 
 const POLICIES: [Policy; 3] = [Policy::FixedPriority, Policy::Edf, Policy::Fifo];
-
-fn named(policy: Policy, tasks: &[(&str, u64, u64, u64)]) -> TaskSet {
-    let draft = |&(name, c, t, d): &(&str, u64, u64, u64)| TaskDraft {
-        name: name.to_string(),
-        segments: vec![Nanos::from_millis(c)],
-        arrival: Nanos::from_millis(t).into(),
-        deadline: Some(Nanos::from_millis(d)),
-        jitter: Nanos::ZERO,
-        priority: None,
-    };
-    TaskSet::new(policy, Overheads::default(), tasks.iter().map(draft).collect()).unwrap()
-}
 
 const A: (&str, u64, u64, u64) = ("A", 20, 100, 50);
 const B: (&str, u64, u64, u64) = ("B", 15, 80, 40);

@@ -3,6 +3,8 @@
 //!
 //! `AEGIS_SCALE` multiplies the number of sets, `AEGIS_SEED` sets the seed.
 mod common;
+#[path = "common/curve.rs"]
+mod curve;
 
 use aegis_analysis::certify::{Claim, NoCertificate};
 use aegis_analysis::{admit, certify};
@@ -12,6 +14,7 @@ use aegis_core::{
     Verdict,
 };
 use common::{row, set_with};
+use curve::curve;
 use serde_json::Value;
 
 const POLICIES: [Policy; 3] = [Policy::FixedPriority, Policy::Edf, Policy::Fifo];
@@ -30,22 +33,6 @@ struct Shape {
     curves: bool,
     /// The partition stands still now and then.
     stalls: bool,
-}
-
-/// The curve of a random pattern of arrivals that repeats: as tight as a curve can be.
-fn curve(rng: &mut Rng, horizon: u64) -> ArrivalCurve {
-    let mut pattern: Vec<u64> = (0..rng.between(1, 4)).map(|_| rng.between(0, horizon - 1)).collect();
-    pattern.sort_unstable();
-    let n = pattern.len();
-    pattern.extend_from_within(..);
-    pattern[n..].iter_mut().for_each(|at| *at += horizon);
-    // The shortest window that holds so many arrivals.
-    let window = |count: usize| (0..n).map(|k| pattern[k + count - 1] - pattern[k] + 1).min().unwrap();
-    let mut steps: Vec<(Nanos, u64)> = (1..=n).map(|count| (Nanos(window(count)), count as u64)).collect();
-    steps.reverse();
-    steps.dedup_by_key(|step| step.0);
-    steps.reverse();
-    ArrivalCurve::new(Nanos(horizon), steps).unwrap()
 }
 
 /// A random set with a load around what fits.

@@ -4,7 +4,7 @@ mod common;
 use aegis_analysis::conflict::{Clash, Conflict};
 use aegis_analysis::{admit, smallest_conflict};
 use aegis_core::{Nanos, Overheads, Policy, Rng, TaskDraft, TaskId, TaskSet};
-use common::{Row, row, set};
+use common::{Row, named, row, set};
 
 const POLICIES: [Policy; 3] = [Policy::FixedPriority, Policy::Edf, Policy::Fifo];
 
@@ -123,16 +123,6 @@ fn twenty_tasks_that_are_almost_alike() {
 
 #[test]
 fn reasons_in_words() {
-    let named = |policy, tasks: &[(&str, u64, u64, u64)]| {
-        let draft = |&(name, c, t, d): &(&str, u64, u64, u64)| TaskDraft {
-            name: name.to_owned(),
-            segments: vec![Nanos::from_millis(c)],
-            arrival: Nanos::from_millis(t).into(),
-            deadline: Some(Nanos::from_millis(d)),
-            ..TaskDraft::default()
-        };
-        TaskSet::new(policy, Overheads::default(), tasks.iter().map(draft).collect()).unwrap()
-    };
     let check = |policy, tasks: &[(&str, u64, u64, u64)], says: &str| {
         let set = named(policy, tasks);
         assert_eq!(smallest_conflict(&set).unwrap().unwrap().sentence(&set), says);

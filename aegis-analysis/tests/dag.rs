@@ -1,6 +1,9 @@
 //! Graphs on several partitions: no list schedule takes longer than the bound, jobs ending early and others in the way.
+mod search;
+
 use aegis_analysis::dag::{NoMakespan, OtherWork, makespan};
 use aegis_core::{Nanos, Rng, TaskId};
+use search::Reached;
 use std::collections::HashSet;
 
 /// How many times the graphs of a normal run: `AEGIS_SCALE`.
@@ -47,9 +50,8 @@ fn longest(
         since: other.map_or(0, |(_, t, _)| t),
         waiting: Vec::new(),
     };
-    let mut seen = HashSet::from([start.clone()]);
-    let mut open = vec![start];
-    while let Some(state) = open.pop() {
+    let mut reached = Reached::new(start, most);
+    while let Some(state) = reached.next() {
         let mut now = vec![state];
         if now[0].graph.is_none() {
             now.push(State { graph: Some((0, vec![At::Waits; wcets.len()])), ..now[0].clone() });
@@ -94,13 +96,7 @@ fn longest(
                     continue;
                 }
             }
-            if !seen.contains(&next) {
-                if seen.len() == most {
-                    return None;
-                }
-                seen.insert(next.clone());
-                open.push(next);
-            }
+            reached.add(next)?;
         }
     }
     Some(worst)

@@ -150,6 +150,9 @@ fn check(seed: u64, steps: usize, shape: Shape) {
                     Ok(answer) => {
                         assert!(expect.admitted(), "{}: {answer:?} for {with:?}", says());
                         assert_eq!(answer.task, free);
+                        // All of a FIFO line is looked at again; other lines go on from what they know.
+                        let whole = shape.policy == Policy::Fifo;
+                        assert!(!whole || answer.by == expect.decided_by(), "{}: {with:?}", says());
                         known = with;
                         accepted += 1;
                     }

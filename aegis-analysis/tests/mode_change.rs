@@ -1,7 +1,9 @@
 //! Changes of the task set at run time: no schedule, with the request at any moment, exceeds the bounds.
+mod search;
+
 use aegis_analysis::mode_change::{NoTransition, idle_wait, response_times, transition};
 use aegis_core::{Nanos, Overheads, Policy, Priority, Rng, Stall, TaskDraft, TaskSet};
-use std::collections::HashSet;
+use search::Reached;
 
 /// How many times the sets of a normal run: `AEGIS_SCALE`.
 fn scale() -> usize {
@@ -66,9 +68,8 @@ fn longest(
         running: None,
         stall: (small(stall.gap.0), 0),
     };
-    let mut seen = HashSet::from([start.clone()]);
-    let mut open = vec![start];
-    while let Some(state) = open.pop() {
+    let mut reached = Reached::new(start, states);
+    while let Some(state) = reached.next() {
         let busy = |state: &State| {
             state.jobs[..old].iter().any(|jobs| !jobs.is_empty())
                 || state.running.as_ref().is_some_and(|running| running.0 < old)
@@ -154,13 +155,7 @@ fn longest(
                 if next.jobs.iter().any(|jobs| jobs.len() > 6) {
                     return None;
                 }
-                if !seen.contains(&next) {
-                    if seen.len() == states {
-                        return None;
-                    }
-                    seen.insert(next.clone());
-                    open.push(next);
-                }
+                reached.add(next)?;
             }
         }
     }
@@ -286,6 +281,44 @@ fn a_delay_between_nothing_and_idle() {
         bounds.iter().zip(set.tasks()).any(|(bound, task)| bound.unwrap() > task.deadline)
     };
     assert!(late(&shorter_old, &old) || late(&shorter_new, &new), "any shorter is too short");
+}
+
+/// Every shorter delay makes some task late, and the bounds that are given are those with the delay.
+#[test]
+fn the_delay_is_the_least() {
+    let seed = 21;
+    let mut rng = Rng::new(seed);
+    let (mut none, mut some, mut idle) = (0, 0, 0);
+    for k in 0..1_500 * scale() {
+        let policy = [Policy::FixedPriority, Policy::Edf, Policy::Fifo][k % 3];
+        let jitter = u64::from(rng.one_in(3)) * 2;
+        let [old, new] = [(); 2].map(|()| set(policy, &random(&mut rng, jitter)));
+        let Ok(change) = transition(&old, &new) else { continue };
+        let at = format!("{policy}, seed {seed}: {old:?} {new:?} {change:?}");
+        let bounds = |delay| response_times(&old, &new, Nanos(delay)).unwrap();
+        let late = |delay| {
+            bounds(delay).iter().zip([&old, &new]).any(|(bounds, set)| {
+                bounds
+                    .iter()
+                    .zip(set.tasks())
+                    .any(|(bound, task)| !bound.is_ok_and(|bound| bound <= task.deadline))
+            })
+        };
+        let given =
+            [&change.old, &change.new].map(|bounds| bounds.iter().copied().map(Ok).collect::<Vec<_>>());
+        assert!(change.delay <= change.wait && bounds(change.delay.0) == given, "{at}");
+        assert!(!late(change.delay.0) && (0..change.delay.0).all(late), "{at}");
+        let counter = if change.delay == Nanos::ZERO {
+            &mut none
+        } else if change.delay < change.wait {
+            &mut some
+        } else {
+            &mut idle
+        };
+        *counter += 1;
+    }
+    println!("seed {seed}: {none} without a delay, {some} with some, {idle} after the idle instant");
+    assert!(none.min(some).min(idle) > 10, "{none} {some} {idle}");
 }
 
 #[test]

@@ -5,10 +5,15 @@
 //! mistake they give our answers.
 #[path = "small_sets/explore.rs"]
 mod explore;
+mod pipelines;
 
-use aegis_analysis::{admit, edf};
-use aegis_core::{ArrivalCurve, ArrivalLaw, Nanos, Overheads, Policy, Priority, TaskDraft, TaskSet};
+use aegis_analysis::{admit, edf, fixed_priority, suspension};
+use aegis_core::{
+    ArrivalCurve, ArrivalLaw, HostPart, Nanos, Overheads, Partition, PartitionId, Policy, Priority, Segment,
+    System, SystemTask, TaskDraft, TaskSet,
+};
 use explore::{Explorer, Tiny};
+use pipelines::{Pipeline, Server, Stage, latest_ends};
 
 fn task(c: u8, t: u8, d: u8, j: u8, priority: u8) -> Tiny {
     Tiny { segments: vec![c], t, d, j, priority }
@@ -266,4 +271,65 @@ fn an_arrival_curve_with_a_step_at_zero() {
     assert_eq!((planted(false), planted(true)), (10, 0));
     let zero = ArrivalCurve::new(Nanos(horizon), vec![(Nanos(0), 1)]);
     assert!(zero.is_err(), "a curve with a step at 0 is refused at the edge");
+}
+
+/// Segments between host parts as tasks of their own, with the jitter that the host part varies by, here none. But a segment
+/// that was blocked resumes later than the next job's, which was not: what the first segment's response varies by is
+/// jitter of the second, and two of them come closer together than `T`.
+#[test]
+fn jitter_of_a_resumed_segment_is_not_inherited() {
+    // Segments, the host part between them, `T`; in the order of priorities.
+    let tasks: [(&[u64], u64, u64); 2] = [(&[1, 1], 3, 4), (&[3], 0, 8)];
+    let priority = |i: usize| u32::try_from(i).unwrap();
+
+    let pipeline = |(i, &(segments, host, t)): (usize, &(&[u64], u64, u64))| {
+        let stage = |(m, &c): (usize, &u64)| Stage {
+            partition: 0,
+            bcet: c,
+            wcet: c,
+            priority: priority(i),
+            deadline: t,
+            host: if m == 0 { (0, 0) } else { (host, host) },
+            goes_on: false,
+        };
+        Pipeline { t, jitter: 0, stages: segments.iter().enumerate().map(stage).collect() }
+    };
+    let pipelines: Vec<Pipeline> = tasks.iter().enumerate().map(pipeline).collect();
+    let ends = latest_ends(&pipelines, &[Server::new(Policy::FixedPriority, false)], 60_000).unwrap();
+    let truth: Vec<u64> = ends.iter().map(|stages| *stages.last().unwrap()).collect();
+    assert_eq!(truth, [11, 6]);
+
+    let system_task = |(i, &(segments, host, t)): (usize, &(&[u64], u64, u64))| SystemTask {
+        name: format!("task {i}"),
+        segments: segments.iter().map(|&c| Segment { bcet: Nanos(c), ..Segment::of(Nanos(c)) }).collect(),
+        host: vec![HostPart { min: Nanos(host), max: Nanos(host) }; segments.len() - 1],
+        arrival: Nanos(t).into(),
+        priority: Some(Priority(priority(i))),
+        ..SystemTask::default()
+    };
+    let partition = Partition {
+        name: "gpu".to_string(),
+        policy: Policy::FixedPriority,
+        overheads: Overheads::default(),
+        interference_permille: 1000,
+    };
+    let system_tasks = tasks.iter().enumerate().map(system_task).collect();
+    let system = System::new(vec![partition], system_tasks, vec![]).unwrap();
+    let ours = suspension::response_times(&system, PartitionId(0));
+    let ours: Vec<u64> = ours.into_iter().map(|bound| bound.unwrap().wcrt.0).collect();
+    assert!(ours.iter().zip(&truth).all(|(ours, truth)| ours >= truth), "{ours:?}");
+
+    let segments = tasks.iter().enumerate().flat_map(|(i, (segments, _, t))| {
+        segments.iter().enumerate().map(move |(m, c)| TaskDraft {
+            name: format!("{i} {m}"),
+            segments: vec![Nanos(*c)],
+            arrival: Nanos(*t).into(),
+            priority: Some(Priority(priority(i))),
+            ..TaskDraft::default()
+        })
+    });
+    let set = TaskSet::new(Policy::FixedPriority, Overheads::default(), segments.collect()).unwrap();
+    let bounds = fixed_priority::response_times(&set).into_iter().map(|bound| bound.unwrap().wcrt.0);
+    let bounds: Vec<u64> = bounds.collect();
+    assert_eq!([bounds[0] + 3 + bounds[1], bounds[2]], [11, 5], "the mistake does not show");
 }

@@ -292,3 +292,25 @@ fn a_job_released_one_tick_before_the_busy_period_ends() {
     let witness = quick::decide(&set).witness().unwrap();
     assert!(matches!(witness, Rejection::Late { task: TaskId(2), .. }), "{witness:?}");
 }
+
+/// The line above the starts holds from the second job of the last task on, and its first one is late.
+#[test]
+fn the_line_holds_for_the_next_job_and_not_for_this_one() {
+    let rows =
+        [common::row(11, 15, 32).jitter(1).priority(0), common::row(2, 12, 13).segments(&[1, 1]).priority(1)];
+    let set = common::set(Policy::FixedPriority, &rows);
+    assert_eq!(exact(&set), Some(false));
+    let witness = quick::decide(&set).witness().unwrap();
+    assert!(matches!(witness, Rejection::Late { task: TaskId(1), .. }), "{witness:?}");
+}
+
+/// The densities leave open what is due at 18 and, with the second job of the first task, only at 36 is there a miss: below
+/// the deadline of the third task, and not below that of the second.
+#[test]
+fn a_miss_between_the_last_open_deadline_and_the_next() {
+    let rows = [common::row(4, 8, 11), common::row(8, 18, 18), common::row(6, 140, 138)];
+    let set = common::set(Policy::Edf, &rows);
+    assert_eq!(exact(&set), Some(false));
+    let witness = quick::decide(&set).witness().unwrap();
+    assert!(matches!(witness, Rejection::TooMuchDemand { window: Nanos(36), .. }), "{witness:?}");
+}

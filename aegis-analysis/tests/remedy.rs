@@ -6,19 +6,8 @@ use aegis_analysis::sensitivity::{self, Beyond, Change};
 use aegis_analysis::split::Split;
 use aegis_analysis::{Remedy, admit, remedies};
 use aegis_core::{Nanos, Overheads, Policy, Rng, TaskDraft, TaskSet};
-use common::{row, set, set_with};
+use common::{named, row, set, set_with};
 use random::{POLICIES, overheads, rows};
-
-fn named(policy: Policy, tasks: &[(&str, u64, u64, u64)]) -> TaskSet {
-    let draft = |&(name, c, t, d): &(&str, u64, u64, u64)| TaskDraft {
-        name: name.to_string(),
-        segments: vec![Nanos::from_millis(c)],
-        arrival: Nanos::from_millis(t).into(),
-        deadline: Some(Nanos::from_millis(d)),
-        ..TaskDraft::default()
-    };
-    TaskSet::new(policy, Overheads::default(), tasks.iter().map(draft).collect()).unwrap()
-}
 
 fn says(set: &TaskSet) -> Vec<String> {
     remedies(set, &admit(set)).iter().map(|remedy| remedy.sentence(set)).collect()

@@ -5,7 +5,7 @@ mod random;
 use aegis_analysis::admit;
 use aegis_analysis::sensitivity::{Beyond, Change, Edge, Newcomer, NoEdge, apply, edge, margins, room};
 use aegis_analysis::tolerance::{Intolerant, longest_segments};
-use aegis_core::{Nanos, Overheads, Policy, Priority, Rng, TaskDraft, TaskId, TaskSet};
+use aegis_core::{Nanos, Overheads, Policy, Priority, Rng, Stall, TaskDraft, TaskId, TaskSet};
 use common::{Row, row, set, set_with};
 use random::{POLICIES, overheads, rows, scaled};
 
@@ -233,20 +233,25 @@ fn with_longest(row: &Row, longest: u64) -> Row {
     row.clone().segments(&segments)
 }
 
-/// The closed form of EDF: one task with a segment of that length fits, one longer does not, the others in steps of 1.
-#[test]
-fn the_longest_segment_in_closed_form() {
-    let seed = 34;
+/// One task with a segment of the length that is given fits, one longer does not, the others in steps of 1.
+#[track_caller]
+fn check_longest_segments(seed: u64, sets: usize, policy: Policy, stalls: bool) {
     let mut rng = Rng::new(seed);
     let (mut limited, mut any, mut never) = (0, 0, 0);
-    for k in 0..scaled(400) {
+    for k in 0..scaled(sets) {
         let n = rng.between(2, 5);
         let mut all = rows(&mut rng, n);
         for row in &mut all {
             *row = with_longest(row, 1);
         }
-        let fine = set(Policy::Edf, &all);
-        let at = format!("seed {seed}, set {k}: {all:?}");
+        let recovery = if stalls {
+            Stall { length: Nanos(rng.between(1, 5)), gap: Nanos(rng.between(20, 90)) }
+        } else {
+            Stall::default()
+        };
+        let overheads = Overheads { recovery, ..Overheads::default() };
+        let fine = set_with(policy, overheads, &all);
+        let at = format!("{policy}, seed {seed}, set {k}: {all:?} {overheads:?}");
         let limits = match longest_segments(&fine) {
             Ok(limits) => limits,
             Err(reason) => {
@@ -264,7 +269,7 @@ fn the_longest_segment_in_closed_form() {
             let longest = |length: u64| {
                 let mut rows = all.clone();
                 rows[i] = with_longest(&rows[i], length);
-                admit(&set(Policy::Edf, &rows)).admitted()
+                admit(&set_with(policy, overheads, &rows)).admitted()
             };
             if let Some(limit) = limit {
                 assert!(longest(limit.0) && !longest(limit.0 + 1), "task {i}: {limit}, {at}");
@@ -275,7 +280,22 @@ fn the_longest_segment_in_closed_form() {
             }
         }
     }
-    assert!(limited > 50 && any > 50 && never > 20, "{limited} {any} {never}");
+    println!("{policy}, seed {seed}: {limited} limited, {any} of any length; {never} sets fit in none");
+    assert!(limited * 8 > sets && any * 8 > sets && never * 20 > sets, "{limited} {any} {never}");
+}
+
+/// Under EDF in closed form, under fixed priorities by the response of those above.
+#[test]
+fn the_longest_segment_of_each_task() {
+    check_longest_segments(34, 400, Policy::Edf, false);
+    check_longest_segments(35, 200, Policy::FixedPriority, false);
+}
+
+/// Stalls take the closed form away: the demand test is asked.
+#[test]
+fn the_longest_segment_beside_stalls() {
+    check_longest_segments(36, 60, Policy::Edf, true);
+    check_longest_segments(37, 60, Policy::FixedPriority, true);
 }
 
 /// Near full utilisation the exact test does not end everywhere; the value that is given fits all the same.

@@ -185,6 +185,17 @@ fn an_arrival_curve_cannot_let_its_task_vanish() {
     check(Policy::Edf, &[twins(0), twins(1)], &[10, 10]);
 }
 
+/// Under FIFO the worst release may be late in the busy period: eight jobs of 1 keep the resource busy until the second job
+/// of the other task, which its jitter brings to 10; then 2 · 4 + 8 − 10 are left, and 4 + 1 at the start. The busy
+/// period ends at 16.
+#[test]
+fn the_worst_release_may_be_late_in_the_busy_period() {
+    let steps: Vec<(u64, u64)> = (1..=8).map(|n| (n, n)).collect();
+    let rows = [row(1, 100, 100).curve(100, &steps), row(4, 100, 100).jitter(90)];
+    check(Policy::Fifo, &rows, &[6, 95]);
+    assert_eq!(bound(Policy::Fifo, &rows, 0).busy_period, Nanos(16));
+}
+
 /// A burst is as long as it says: its average distance of 20 would answer 3 and 6.
 #[test]
 fn a_burst_is_not_spread_out() {
@@ -256,6 +267,17 @@ fn stalls_count_in_the_load() {
     }
     let edf = set_with(Policy::Edf, recovering(3, 10), &rows);
     assert_eq!(edf::demand_test(&edf), Err(edf::DemandWitness::Overload { utilisation_ppm: 1_050_000 }));
+}
+
+/// What the platform does around each segment is part of the load: 7 + 8 of 20 fit, and 3 more for each job are too much.
+#[test]
+fn overheads_count_in_the_load() {
+    let rows = [row(7, 20, 100).priority(0), row(8, 20, 100).priority(1)];
+    let overheads = Overheads { launch: Nanos(3), ..Overheads::default() };
+    for policy in [Policy::FixedPriority, Policy::Edf, Policy::Fifo] {
+        let verdict = admit(&set_with(policy, overheads, &rows));
+        assert_eq!(verdict.rejections[0], Rejection::Overload { utilisation_ppm: 1_050_000 }, "{policy}");
+    }
 }
 
 /// A burst asks for the time of all its jobs: three of 8 in 20 are an overload, however long they are spread out.

@@ -1,8 +1,9 @@
 //! That every job meets its deadline: one inequality for each range of jobs, of deadlines or of releases.
 //!
 //! In all three, time 0 is the start of the busy period of the job in question, so that of another task all jobs count
-//! that arrive at `−J` or later. A job that arrives at `r − J` is said to be released at `r`, which is the latest it may be. Every number in a certificate may be larger than it has to be, never smaller: a window that
-//! holds all its work proves that the busy period ends in it, whether or not it is the shortest such window.
+//! that arrive at `−J` or later. A job that arrives at `r − J` is said to be released at `r`, which is the latest it may
+//! be. Every number in a certificate may be larger than it has to be, never smaller: a window that holds all its work
+//! proves that the busy period ends in it, whether or not it is the shortest such window.
 use crate::rejected::{Round, share};
 use crate::task::Stalls;
 use crate::{CertificateError, Number, Steps, Task, within};

@@ -42,7 +42,8 @@ fn main() {
 /// Two to eight tasks with jitter, segments and stalls; every third one is overloaded.
 fn system(seed: u64) -> (TaskSet, Vec<u32>) {
     let mut rng = Rng::new(seed);
-    let policy = [Policy::Edf, Policy::FixedPriority, Policy::Fifo][usize::try_from(seed % 3).unwrap_or_default()];
+    let policy =
+        [Policy::Edf, Policy::FixedPriority, Policy::Fifo][usize::try_from(seed % 3).unwrap_or_default()];
     let tasks = rng.between(2, 8);
     let load = if rng.one_in(3) { 130 } else { 80 };
     let drafts = (0..tasks).map(|i| {

@@ -106,7 +106,8 @@ pub fn counterfactual(trace: &Trace, jobs: &Jobs<'_>, policy: Policy) -> Counter
         if let Action::Start { job, segment } = tell(&mut state, now, Event::Dispatch).action {
             let recorded = jobs.get(job).and_then(|job| held(job, segment));
             assumed += u64::from(recorded.is_none());
-            let (length, outcome) = recorded.unwrap_or_else(|| (charged(&set, job, segment), Outcome::Completed));
+            let (length, outcome) =
+                recorded.unwrap_or_else(|| (charged(&set, job, segment), Outcome::Completed));
             running = Some((now.saturating_add(length), job, outcome));
         }
     }

@@ -90,7 +90,10 @@ pub fn hash(steps: impl IntoIterator<Item = RecordedStep>) -> DecisionHash {
     digest.hash()
 }
 
-fn encode(&RecordedStep { at, event, decision: Decision { action, why } }: &RecordedStep, bytes: &mut Vec<u8>) {
+fn encode(
+    &RecordedStep { at, event, decision: Decision { action, why } }: &RecordedStep,
+    bytes: &mut Vec<u8>,
+) {
     let mut put = Put(bytes);
     put.time(at);
     match event {
@@ -157,7 +160,7 @@ impl Put<'_> {
     }
 
     fn job(&mut self, job: JobId) -> &mut Self {
-        self.word(job.task.0.into()).time(Nanos(job.seq))
+        self.word(job.task.0).time(Nanos(job.seq))
     }
 }
 

@@ -143,14 +143,17 @@ mod tests {
         );
         let at = parted.decided.unwrap();
         let [Some(a), Some(b)] = at.steps else { panic!("{at:?}") };
-        let (Action::Start { job: a, .. }, Action::Start { job: b, .. }) = (a.decision.action, b.decision.action)
+        let (Action::Start { job: a, .. }, Action::Start { job: b, .. }) =
+            (a.decision.action, b.decision.action)
         else {
             panic!("{at:?}")
         };
         assert_ne!(a, b);
         // Both waited in both; each policy has its own first.
         assert_eq!([at.states[0].ready[0].job, at.states[1].ready[0].job], [a, b]);
-        assert!(at.states[0].ready.iter().any(|w| w.job == b) && at.states[1].ready.iter().any(|w| w.job == a));
+        assert!(
+            at.states[0].ready.iter().any(|w| w.job == b) && at.states[1].ready.iter().any(|w| w.job == a)
+        );
         assert!(at.states[0].ready.is_sorted_by_key(|w| (w.key, w.order)));
         assert_eq!(at.states[0].running, None);
     }

@@ -3,6 +3,13 @@
 //! Non-preemptive FIFO, fixed priority and EDF, consulted at every segment boundary. No clock, no thread, no float, no
 //! map order; after [`State::new`] nothing is allocated. Jobs that tie are served in the order of release, which every
 //! analysis covers, because they decide ties against the task they analyse.
+//!
+//! Of two jobs of one task EDF serves the one that arrived first, whenever they were released: its deadline is earlier.
+//! Fixed priorities and FIFO serve the one that was released first. Where the releases of a task are told in the order of
+//! its arrivals, as the dispatcher tells them, that is the same job; where jitter above the period lets a release overtake
+//! another, it is not, and the analyses of both count the jobs that overtake. A job with segments left keeps its key and its
+//! place, so that no later job of its task comes between them. The suspension analysis (`aegis-analysis`) needs
+//! just this: of jobs of one task in the same part, the one that arrived first goes first.
 use aegis_core::{Action, Decision, Event, JobId, Nanos, Outcome, Policy, Priority, TaskId, TaskSet, Why};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -288,6 +295,44 @@ mod tests {
         let first = step(&mut edf, Nanos(75), Event::Dispatch);
         assert_eq!(first.action, Action::Start { job: c, segment: 0 });
         assert_eq!(first.why, Why::EarliestDeadline { deadline: Nanos(90), over: job(1, 0) });
+    }
+
+    /// The suspension analysis takes it that no job of a task passes an earlier one in the same part.
+    #[test]
+    fn jobs_of_one_task_are_served_in_the_order_of_their_arrivals() {
+        for policy in [Policy::Fifo, Policy::FixedPriority, Policy::Edf] {
+            for (name, events) in [
+                ("released one after the other", [release(2, 0, 3), release(2, 1, 7)]),
+                ("arrived at once", [release(2, 0, 5), release(2, 1, 5)]),
+            ] {
+                let (first, second) = (job(2, 0), job(2, 1));
+                let whole_jobs = [(first, 0), (first, 1), (second, 0), (second, 1)];
+                assert_eq!(order(policy, &events), whole_jobs, "{policy}: {name}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_later_job_of_its_task_does_not_come_between_the_segments_of_one() {
+        for policy in [Policy::Fifo, Policy::FixedPriority, Policy::Edf] {
+            let mut s = state(policy);
+            step(&mut s, Nanos(0), release(2, 0, 0));
+            step(&mut s, Nanos(0), Event::Dispatch);
+            step(&mut s, Nanos(2), release(2, 1, 2));
+            step(&mut s, Nanos(5), finish(2, 0));
+            let next = step(&mut s, Nanos(5), Event::Dispatch).action;
+            assert_eq!(next, Action::Start { job: job(2, 0), segment: 1 }, "{policy}");
+        }
+    }
+
+    /// Jitter above the period: the job that arrived second is released first.
+    #[test]
+    fn a_release_that_overtakes_is_served_first_unless_deadlines_decide() {
+        let events = [release(0, 1, 7), release(0, 0, 3)];
+        let (early, late) = ((job(0, 0), 0), (job(0, 1), 0));
+        assert_eq!(order(Policy::Edf, &events), [early, late]);
+        assert_eq!(order(Policy::FixedPriority, &events), [late, early]);
+        assert_eq!(order(Policy::Fifo, &events), [late, early]);
     }
 
     #[test]

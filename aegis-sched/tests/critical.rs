@@ -2,13 +2,15 @@
 //! for every task of random sets under every policy; where it cannot, by as much less as the pattern says.
 //!
 //! `AEGIS_SCALE` multiplies the number of sets, `AEGIS_SEED` sets the seed.
+#[path = "../../aegis-analysis/tests/common/curve.rs"]
+mod curve;
+
 use aegis_analysis::admit;
 use aegis_analysis::critical::{Pattern, Ties, of_bound};
-use aegis_core::{
-    ArrivalCurve, ArrivalLaw, Nanos, Overheads, Policy, Priority, Rng, TaskDraft, TaskId, TaskSet, Why,
-};
+use aegis_core::{ArrivalLaw, Nanos, Overheads, Policy, Priority, Rng, TaskDraft, TaskId, TaskSet, Why};
 use aegis_sched::pattern::{Listed, ListedJob};
 use aegis_sched::simulator::{Arrival, simulate};
+use curve::curve;
 
 const POLICIES: [Policy; 3] = [Policy::Fifo, Policy::FixedPriority, Policy::Edf];
 
@@ -29,22 +31,6 @@ struct Shape {
     equal_priorities: bool,
     /// Half of the tasks arrive by a curve.
     curves: bool,
-}
-
-/// The curve of a random pattern of arrivals that repeats: as tight as a curve can be.
-fn curve(rng: &mut Rng, horizon: u64) -> ArrivalCurve {
-    let mut pattern: Vec<u64> = (0..rng.between(1, 4)).map(|_| rng.between(0, horizon - 1)).collect();
-    pattern.sort_unstable();
-    let n = pattern.len();
-    pattern.extend_from_within(..);
-    pattern[n..].iter_mut().for_each(|at| *at += horizon);
-    // The shortest window that holds so many arrivals.
-    let window = |count: usize| (0..n).map(|k| pattern[k + count - 1] - pattern[k] + 1).min().unwrap();
-    let mut steps: Vec<(Nanos, u64)> = (1..=n).map(|count| (Nanos(window(count)), count as u64)).collect();
-    steps.reverse();
-    steps.dedup_by_key(|step| step.0);
-    steps.reverse();
-    ArrivalCurve::new(Nanos(horizon), steps).unwrap()
 }
 
 fn random(rng: &mut Rng, policy: Policy, shape: Shape) -> TaskSet {

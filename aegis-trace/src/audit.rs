@@ -64,9 +64,10 @@ impl Link {
     #[must_use]
     pub const fn segment(self) -> Option<u16> {
         match self {
-            Self::Chosen { segment } | Self::Started { segment } | Self::Ended { segment } | Self::Told { segment } => {
-                Some(segment)
-            }
+            Self::Chosen { segment }
+            | Self::Started { segment }
+            | Self::Ended { segment }
+            | Self::Told { segment } => Some(segment),
             _ => None,
         }
     }

@@ -197,7 +197,9 @@ impl<'t> Jobs<'t> {
                 }
             }
             Body::Recovered { job, .. } => {
-                if let Some((_, to @ None)) = self.job(job).segments.last_mut().and_then(|s| s.recovery.as_mut()) {
+                if let Some((_, to @ None)) =
+                    self.job(job).segments.last_mut().and_then(|s| s.recovery.as_mut())
+                {
                     *to = Some(now.at);
                 }
             }

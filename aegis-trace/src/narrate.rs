@@ -179,9 +179,11 @@ impl<'a> Line<'a> {
             fmt::from_fn(move |f| job.map_or(Ok(()), |job| write!(f, "{}", self.header.job_name(job))))
         };
         let by = by(cause.by);
-        let several = self.explained.causes.iter().any(|other| {
-            segment_of(other.kind).zip(segment_of(cause.kind)).is_some_and(|(a, b)| a != b)
-        });
+        let several = self
+            .explained
+            .causes
+            .iter()
+            .any(|other| segment_of(other.kind).zip(segment_of(cause.kind)).is_some_and(|(a, b)| a != b));
         let of = |segment: u16| {
             fmt::from_fn(move |f| if several { write!(f, " (segment {segment})") } else { Ok(()) })
         };

@@ -80,7 +80,12 @@ impl Header {
         match *body {
             Body::BoundTerm { task, term } => {
                 let (name, sign) = (self.task_name(task), if term.ns < 0 { "-" } else { "" });
-                write!(f, "{name}: {} of its bound: {sign}{}", term.kind.name(), Nanos(term.ns.unsigned_abs()))?;
+                write!(
+                    f,
+                    "{name}: {} of its bound: {sign}{}",
+                    term.kind.name(),
+                    Nanos(term.ns.unsigned_abs())
+                )?;
                 term.by.map_or(Ok(()), |by| write!(f, " by {}", self.task_name(by)))
             }
             Body::Certified { task, bound, samples, exceedance_ppb, confidence_ppb } => write!(
@@ -129,9 +134,16 @@ impl Header {
                 self.job_name(job)
             ),
             Body::Recovering { job } => {
-                write!(f, "{} is brought back after the fault of {}", self.task_name(job.task), self.job_name(job))
+                write!(
+                    f,
+                    "{} is brought back after the fault of {}",
+                    self.task_name(job.task),
+                    self.job_name(job)
+                )
             }
-            Body::Recovered { job, usable: true } => write!(f, "{} is usable again", self.task_name(job.task)),
+            Body::Recovered { job, usable: true } => {
+                write!(f, "{} is usable again", self.task_name(job.task))
+            }
             Body::Recovered { job, usable: false } => {
                 write!(f, "{} cannot be used again in this run", self.task_name(job.task))
             }

@@ -53,23 +53,39 @@ impl Header {
                 write!(f, "the scheduler did not keep its policy: no rule explains {ns:.3}")
             }
             Root::Overrun => write!(f, "{who} ran {seen:.3}, {over:.3} over its WCET of {expected:.3}"),
-            Root::Contention => write!(f, "{who} ran over its WCET, because others had the processor for {seen:.3}"),
+            Root::Contention => {
+                write!(f, "{who} ran over its WCET, because others had the processor for {seen:.3}")
+            }
             Root::SlowClock => write!(f, "{who} ran over its WCET, and lost {seen:.3} to a lower clock"),
-            Root::Copy => write!(f, "{who} ran over its WCET, because its copies took {seen:.3} instead of {expected:.3}"),
+            Root::Copy => write!(
+                f,
+                "{who} ran over its WCET, because its copies took {seen:.3} instead of {expected:.3}"
+            ),
             Root::Burst => write!(
                 f,
                 "{who} arrived {:.3} before its arrival law allows, and took {ns:.3}",
                 expected.saturating_sub(seen)
             ),
             Root::LateRelease => {
-                write!(f, "{who} was told to the scheduler {seen:.3} after it arrived, its jitter allows {expected:.3}")
+                write!(
+                    f,
+                    "{who} was told to the scheduler {seen:.3} after it arrived, its jitter allows {expected:.3}"
+                )
             }
-            Root::Dispatch => write!(f, "{who} was started {seen:.3} after its choice, declared are {expected:.3}"),
+            Root::Dispatch => {
+                write!(f, "{who} was started {seen:.3} after its choice, declared are {expected:.3}")
+            }
             Root::Completion => {
-                write!(f, "the scheduler was told {seen:.3} after the end of {who}, declared are {expected:.3}")
+                write!(
+                    f,
+                    "the scheduler was told {seen:.3} after the end of {who}, declared are {expected:.3}"
+                )
             }
             Root::Recovery => {
-                write!(f, "the model of {who} was brought back for {seen:.3} after its fault, declared are {expected:.3}")
+                write!(
+                    f,
+                    "the model of {who} was brought back for {seen:.3} after its fault, declared are {expected:.3}"
+                )
             }
             other => write!(f, "{who}: {} {seen:.3} instead of {expected:.3}", other.name()),
         }

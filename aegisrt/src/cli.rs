@@ -202,7 +202,34 @@ pub(crate) struct AdmitArgs {
     #[arg(long, value_name = "OUT")]
     pub certificate: Option<PathBuf>,
     #[command(flatten)]
+    pub table: TableArgs,
+    #[command(flatten)]
     pub jobs: JobsArgs,
+}
+
+/// When the output of a job is there for others.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum OutputAt {
+    /// When its window and its execution are over
+    End,
+    /// At its deadline, however early it ends: logical execution time (LET)
+    #[value(alias = "let")]
+    Deadline,
+}
+
+/// A time table instead of a policy.
+#[derive(Debug, Args)]
+pub(crate) struct TableArgs {
+    /// Seeks a time table instead: a window for the start of every job. There may be one where every policy misses a
+    /// deadline. Tasks are periodic from stated offsets; the table repeats
+    #[arg(long, conflicts_with_all = ["margins", "svg_demand", "svg_schedule", "certificate", "completions"])]
+    pub table: bool,
+    /// When the output of a job is there for those that wait for it [default: end]
+    #[arg(long, value_enum, value_name = "WHEN", requires = "table")]
+    pub output_at: Option<OutputAt>,
+    /// Also writes the table as CSV
+    #[arg(long, value_name = "FILE", requires = "table")]
+    pub table_csv: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -260,11 +287,24 @@ pub(crate) struct RunArgs {
     /// Where the trace is written [default: beside the system file]
     #[arg(long, value_name = "FILE")]
     pub trace: Option<PathBuf>,
+    /// Signs the trace with this private Ed25519 key, as `openssl genpkey -algorithm ed25519` writes it
+    #[arg(long, value_name = "KEY.pem")]
+    pub trace_key: Option<PathBuf>,
+    /// Ends a file of the trace at about this size and goes on in the next one beside it: bytes, or "64 MiB"
+    /// [default: one file]
+    #[arg(long, value_name = "BYTES", value_parser = part_size)]
+    pub trace_size: Option<Bytes>,
     /// Seed of everything random
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
     #[command(flatten)]
     pub device: DeviceArgs,
+}
+
+fn part_size(text: &str) -> Result<Bytes, String> {
+    let size = bytes_or_number(text)?;
+    const LEAST: Bytes = Bytes(1 << 16);
+    if size < LEAST { Err(format!("a file of less than {LEAST} is too small")) } else { Ok(size) }
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum, PartialEq, Eq)]
@@ -368,6 +408,14 @@ pub(crate) enum TraceCommand {
     Info {
         /// The trace
         trace: PathBuf,
+    },
+    /// Checks that a trace is whole and unchanged, with a checker of its own; signatures with --key
+    Verify {
+        /// The trace
+        trace: PathBuf,
+        /// The public key of whoever recorded it, as `openssl pkey -in KEY.pem -pubout` writes it
+        #[arg(long, value_name = "PUBLIC.pem")]
+        key: Option<PathBuf>,
     },
     /// The records of a model, a job or a time
     Query {

@@ -3,26 +3,36 @@ use crate::contention::Contention;
 use crate::load::Loaded;
 use crate::measure::Wcet;
 use crate::memory::MemoryPlan;
+use crate::watch::watch;
 use crate::{Error, SystemFile};
 use aegis_backend::Place;
 use aegis_context::ExecutionContext;
 use aegis_core::{
-    Blame, Budgeted, Bytes, Clock, DeviceKind, Fault, FaultCode, JobId, MonotonicClock, Nanos, Stall,
-    TaskId, TaskSet, Usable, Verdict,
+    Blame, Budgeted, Bytes, Clock, DeviceKind, Fault, FaultCode, JobId, Nanos, Stall, TaskId, TaskSet,
+    Usable, Verdict,
 };
 use aegis_memory::{PlanError, RegionKind, SystemError};
 use aegis_sched::dispatcher::{self, Executor, Law, Run};
-use aegis_trace::{Body, Collector, Header, ModelNote, Purpose, Record, recorder, write_file};
+use aegis_trace::{
+    Body, Collector, Direction, Header, ModelNote, Options, Purpose, Record, TraceClock, TraceKey, recorder,
+    ring_slots, write_signed,
+};
 use std::path::Path;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// What writes traces.
 pub(crate) const PROGRAM: &str = concat!("aegis ", env!("CARGO_PKG_VERSION"));
 
-/// Records that a ring holds. A run writes at most four a job to each of its two rings and the collector empties them
-/// every few milliseconds, so this bridges a stall of seconds at a thousand jobs a second.
-const RING: usize = 1 << 14;
+/// The longest time between two visits to the rings that costs no record: the collector visits every few milliseconds,
+/// unless the system does not let it run or the disk takes that long.
+const STALL: Nanos = Nanos::from_secs(1);
+/// The most slots of a ring: 64 MiB of memory, whatever rate a system file states.
+const MOST_SLOTS: usize = 1 << 20;
+
+/// Changes of the device's clock that fit their ring between two visits of its reader: far more than are looked for.
+const CLOCK_CHANGES: u64 = 64;
 
 /// What one run does, besides what the system file says.
 #[derive(Debug)]
@@ -35,6 +45,10 @@ pub struct RunOptions<'a> {
     pub seed: u64,
     /// Set from another thread to stop early; what was released is finished.
     pub stop: &'a AtomicBool,
+    /// Signs the trace; without it the trace says that it is not signed.
+    pub key: Option<TraceKey>,
+    /// A file of the trace that has this many bytes is ended, and the next one begun beside it; without it there is one.
+    pub part_bytes: Option<u64>,
 }
 
 /// What the run stands on: computed before it, recorded into its trace.
@@ -105,6 +119,13 @@ impl Executor for Contexts {
         if let Some(waited) = self.contention.since().filter(|waited| *waited > Nanos::ZERO) {
             record(Body::Contended { job, segment, waited });
         }
+        // A model of several segments has the copies of its last one here.
+        let Some(copies) = self.contexts[job.task.index()].copies() else { return };
+        for (direction, took) in [(Direction::In, copies.inputs), (Direction::Out, copies.outputs)] {
+            if took > Nanos::ZERO {
+                record(Body::Copied { job, segment, direction, took });
+            }
+        }
     }
 }
 
@@ -121,13 +142,21 @@ pub fn execute(
     let tasks = file.spec.tasks();
     let laws: Vec<Law> =
         tasks.iter().map(|t| Law { offset: t.offset, sporadic: t.sporadic, queue: t.queue }).collect();
-    let clock = MonotonicClock::start();
-    let header = header(file, &loaded, grounds.set, options.seed);
-    let (mut first, first_tap) = recorder(RING);
-    let (second, second_tap) = recorder(RING);
-    let collector = Collector::create(options.trace, &header, vec![first_tap, second_tap])?;
+    let clock = TraceClock::start();
+    let mut header = header(file, &loaded, grounds.set, options.seed);
+    let now = clock.pair();
+    header.created_unix_ns = now.unix_ns.saturating_sub(now.clock_ns);
+    header.clock = clock.note().to_string();
+    let preamble = preamble(&loaded, grounds.wcets, grounds.verdict, Some(grounds.plan));
+    let [dispatchers, workers] = rings(grounds.set, &laws, preamble.len() as u64 + 1);
+    let (mut first, first_tap) = recorder(dispatchers);
+    let (second, second_tap) = recorder(workers);
+    let (third, third_tap) = recorder(ring_slots(0, CLOCK_CHANGES));
+    let recording = Options { clock: Some(clock), key: options.key.clone(), part_bytes: options.part_bytes };
+    let collector =
+        Collector::create(options.trace, &header, vec![first_tap, second_tap, third_tap], &recording)?;
     first.record(clock.now(), Body::RecordCost { per_thousand: record_cost(&clock) });
-    for body in preamble(&loaded, grounds.wcets, grounds.verdict, Some(grounds.plan)) {
+    for body in preamble {
         first.record(clock.now(), body);
     }
     let contexts = Contexts {
@@ -144,11 +173,28 @@ pub fn execute(
         seed: options.seed,
         stop: options.stop,
     };
-    let (contexts, first, second) = dispatcher::run(&run, &clock, contexts, first, second);
+    let ended = AtomicBool::new(false);
+    let (contexts, first, second) = thread::scope(|scope| {
+        // A run without this thread says nothing of the clock, and is none the worse.
+        let _ = thread::Builder::new()
+            .name("aegis-watch".to_owned())
+            .spawn_scoped(scope, || watch(file.spec.device().kind, &clock, third, &ended));
+        let _ended = Ended(&ended);
+        dispatcher::run(&run, &clock, contexts, first, second)
+    });
     drop((first, second));
     let totals = collector.finish()?;
     drop(contexts);
     Ok(totals)
+}
+
+/// Ends the watch when the run ends, however it does.
+struct Ended<'a>(&'a AtomicBool);
+
+impl Drop for Ended<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 /// Writes a trace that says what was loaded and profiled and why the system was rejected, so that a decision against a
@@ -162,12 +208,11 @@ pub fn record_rejection(
     set: &TaskSet,
     wcets: &[Wcet],
     verdict: &Verdict,
-    trace: &Path,
-    seed: u64,
+    options: &RunOptions<'_>,
 ) -> Result<(), Error> {
     let bodies = preamble(loaded, wcets, verdict, None);
     let records = bodies.into_iter().map(|body| Record { at: Nanos::ZERO, body });
-    write_file(trace, &header(file, loaded, set, seed), records)?;
+    write_signed(options.trace, &header(file, loaded, set, options.seed), options.key.clone(), records)?;
     Ok(())
 }
 
@@ -180,8 +225,7 @@ pub fn record_unplannable(
     loaded: &[Loaded],
     grounds: (&TaskSet, &[Wcet], &Verdict),
     why: &SystemError,
-    trace: &Path,
-    seed: u64,
+    options: &RunOptions<'_>,
 ) -> Result<(), Error> {
     let (set, wcets, verdict) = grounds;
     let mut bodies = preamble(loaded, wcets, verdict, None);
@@ -189,7 +233,7 @@ pub fn record_unplannable(
         bodies.push(Body::Unplannable { peak: *peak, at_least: bound.bytes, limit: *capacity });
     }
     let records = bodies.into_iter().map(|body| Record { at: Nanos::ZERO, body });
-    write_file(trace, &header(file, loaded, set, seed), records)?;
+    write_signed(options.trace, &header(file, loaded, set, options.seed), options.key.clone(), records)?;
     Ok(())
 }
 
@@ -206,6 +250,25 @@ fn record_cost(clock: &impl Clock) -> Nanos {
         took
     };
     (0..32).map(once).min().unwrap_or_default()
+}
+
+/// The slots of the dispatcher's ring and of the worker's, so that a stall of [`STALL`] costs no record: for every job
+/// that can be released in it, or was waiting when it began, what the dispatcher is told and what it answers, and on the
+/// worker's side starts and ends, what it copied, how long others had its processor, three faults and a recovery.
+fn rings(set: &TaskSet, laws: &[Law], before: u64) -> [usize; 2] {
+    let (mut steps, mut runs, mut others) = (0u64, 0u64, 0u64);
+    for (task, law) in set.tasks().iter().zip(laws) {
+        let window = STALL.saturating_add(task.jitter);
+        let jobs = task.arrival.arrivals_within(window.0).saturating_add(u64::from(law.queue));
+        let segments = task.segments.len() as u64;
+        steps = steps.saturating_add(jobs.saturating_mul(2 + 2 * segments));
+        runs = runs.saturating_add(jobs.saturating_mul(2 * segments));
+        others = others.saturating_add(jobs.saturating_mul(5 + 3 * segments));
+    }
+    // Besides the steps there is the record that the run stops; before the first job every task's priming can fail.
+    let primed = laws.len() as u64;
+    [ring_slots(steps, before.saturating_add(1)), ring_slots(runs, others.saturating_add(primed))]
+        .map(|slots| slots.min(MOST_SLOTS))
 }
 
 fn header(file: &SystemFile, loaded: &[Loaded], set: &TaskSet, seed: u64) -> Header {

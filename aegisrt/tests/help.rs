@@ -42,6 +42,7 @@ helps! {
     replay: "replay",
     trace: "trace",
     trace_info: "trace info",
+    trace_verify: "trace verify",
     trace_query: "trace query",
     doctor: "doctor",
 }

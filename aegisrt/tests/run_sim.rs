@@ -185,7 +185,10 @@ fn refused(folder: &Folder, code: &str, numbers: &[&str]) {
         }
         if code == "out_of_memory" {
             let trace = folder.aegis("trace query system.aegis-trace").stdout;
-            assert!(trace.contains("system rejected: the best plan of its memory takes 40.00 MiB"), "{trace}");
+            assert!(
+                trace.contains("system rejected: the best plan of its memory takes 40.00 MiB"),
+                "{trace}"
+            );
             assert!(["queued", "chosen", "started"].iter().all(|ran| !trace.contains(ran)), "{trace}");
             return;
         }

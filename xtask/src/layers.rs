@@ -9,6 +9,7 @@ use std::path::Path;
 const ROWS: &[(u8, &str, &str)] = &[
     (0, "aegis-core", "the words as types: time, memory, tasks, events, decisions, verdicts, faults"),
     (0, "aegis-certificate", "the checker of admission certificates; uses no crate of ours"),
+    (0, "aegis-trace-verify", "the checker of trace files; uses no crate of ours"),
     (1, "aegis-analysis", "admission: schedulability analyses, their derivations, what would fit"),
     (1, "aegis-trace", "recording of events and decisions: rings, trace file, query"),
     (1, "aegis-cuda", "CUDA driver access: probe first, typed answers"),

@@ -224,3 +224,144 @@ impl Sums {
         u64::try_from(self.high).unwrap_or(ONE).min(ONE)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use aegis_core::{Nanos, Rng};
+
+    /// Numbers of all sizes from 1, and those beside powers of two.
+    fn number(rng: &mut Rng, most: u64) -> u64 {
+        let power = 1_u64 << rng.between(0, u64::from(most.ilog2()));
+        let number = match rng.between(0, 3) {
+            0 => power - 1,
+            1 => power,
+            2 => power + 1,
+            _ => rng.between(power, power + (power - 1)),
+        };
+        number.clamp(1, most)
+    }
+
+    #[test]
+    fn quotients_are_floors() {
+        for t in 1..200 {
+            for x in 0..1_000 {
+                assert_eq!(quotient(x, t, u64::MAX / t), x / t, "{x} / {t}");
+            }
+        }
+        let seed = 41;
+        let mut rng = Rng::new(seed);
+        for _ in 0..100_000 {
+            let t = number(&mut rng, MOST);
+            // Around multiples, where an error of one part in 2⁶⁴ shows.
+            let multiple = number(&mut rng, (ONE - 1) / t) * t;
+            for x in [multiple.saturating_sub(1), multiple, multiple + 1, number(&mut rng, ONE - 1)] {
+                let x = x.min(ONE - 1);
+                assert_eq!(quotient(x, t, u64::MAX / t), x / t, "seed {seed}: {x} / {t}");
+            }
+        }
+    }
+
+    /// Below and above the true share by no more than periods below 2³² cost: half of `C` and 2 in units of 2⁻⁶³.
+    #[test]
+    fn shares_are_rounded_outward() {
+        let seed = 42;
+        let mut rng = Rng::new(seed);
+        for _ in 0..100_000 {
+            let t = number(&mut rng, MOST);
+            let c = number(&mut rng, t);
+            let at = format!("seed {seed}: {c} / {t}");
+            let (low, high) = share(c, t, u64::MAX / t);
+            let (c, t) = (u128::from(c), u128::from(t));
+            assert!(u128::from(low) * t <= c << 63 && c << 63 <= u128::from(high) * t, "{at}: {low} {high}");
+            assert!(u128::from(high - low) <= c / 2 + 2, "{at}: {low} {high}");
+            assert_eq!(u128::from(share_up(c as u64, t as u64)), u128::from(high), "{at}");
+        }
+        assert_eq!(share(2, 1, u64::MAX), (ONE + 1, u64::MAX), "above 1");
+    }
+
+    #[test]
+    fn parts_are_floors_and_overs_are_ceilings_of_none() {
+        let seed = 43;
+        let mut rng = Rng::new(seed);
+        for _ in 0..100_000 {
+            let (fraction, x) = (number(&mut rng, ONE), number(&mut rng, ONE - 1));
+            let at = format!("seed {seed}: {fraction} {x}");
+            let product = u128::from(fraction) * u128::from(x);
+            assert_eq!(u128::from(part(fraction, x)), product >> 63, "{at}");
+            let quotient = (u128::from(x) << 63) / u128::from(fraction);
+            assert_eq!(u128::from(over(x, fraction)), quotient.min(u64::MAX.into()), "{at}");
+        }
+        assert_eq!(over(5, 0), u64::MAX);
+    }
+
+    fn entry(c: u64, t: u64, j: u64) -> Entry {
+        let load = Load::new(TaskId(0), &task(c, t, j), Overheads::default());
+        Entry::of(&load, (0, 0, 0)).expect("it is within the quick tests' times")
+    }
+
+    fn task(c: u64, t: u64, j: u64) -> Task {
+        Task {
+            name: "a".into(),
+            segments: vec![Nanos(c)],
+            arrival: Nanos(t).into(),
+            deadline: Nanos(MOST),
+            jitter: Nanos(j),
+            priority: aegis_core::Priority(0),
+        }
+    }
+
+    /// `J · C / T` from below and from above, and the jobs that overtake: those `k ≥ 1` with `k · T < J`.
+    #[test]
+    fn jitter_is_rounded_outward() {
+        for t in 1..12 {
+            for c in 1..=t {
+                for j in 0..40 {
+                    let entry = entry(c, t, j);
+                    let at = format!("C {c}, T {t}, J {j}");
+                    assert_eq!(entry.overtaken, (1..=j).filter(|k| k * t < j).count() as u64, "{at}");
+                    let (least, most) = (entry.least_jitter_work(), entry.jitter_work());
+                    assert!(least * t <= j * c && j * c <= most * t, "{at}: {least} {most}");
+                    assert!(most - least <= 2, "{at}: {least} {most}");
+                }
+            }
+        }
+    }
+
+    /// ΣC/T in parts per million from above, by at most one.
+    #[test]
+    fn parts_per_million_are_rounded_up() {
+        let seed = 44;
+        let mut rng = Rng::new(seed);
+        for _ in 0..10_000 {
+            let entries: Vec<Entry> = (0..rng.between(1, 20))
+                .map(|_| {
+                    let t = rng.between(1, 1 << 40);
+                    entry(rng.between(1, t), t, 0)
+                })
+                .collect();
+            // Below by less than 20 parts in 2⁸⁰.
+            let share = |entry: &Entry| (u128::from(entry.c) << 80) / u128::from(entry.t);
+            let exact = (entries.iter().map(share).sum::<u128>() * 1_000_000) >> 80;
+            let told = u128::from(parts_per_million(&entries));
+            assert!((exact + 1..=exact + 2).contains(&told), "seed {seed}: {told} for {exact}: {entries:?}");
+        }
+    }
+
+    /// What the sums cannot tell from 1 is asked, and nothing else.
+    #[test]
+    fn sums_ask_where_they_cannot_tell() {
+        let compare = |rows: &[(u64, u64)]| {
+            let entries: Vec<Entry> = rows.iter().map(|&(c, t)| entry(c, t, 0)).collect();
+            let mut asked = false;
+            let answer = Sums::of(&entries).against_one(|| {
+                asked = true;
+                Ordering::Equal
+            });
+            (answer, asked)
+        };
+        assert_eq!(compare(&[(1, 3), (1, 3)]), (Ordering::Less, false));
+        assert_eq!(compare(&[(1, 3), (1, 3), (1, 3)]), (Ordering::Equal, true));
+        assert_eq!(compare(&[(1, 3), (1, 3), (2, 5)]), (Ordering::Greater, false));
+    }
+}

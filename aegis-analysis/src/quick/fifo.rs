@@ -10,10 +10,10 @@
 //!
 //! First, without jitter the left side exceeds the right one most at `r = 0`: ΣC ≤ D_i for every task is the verdict.
 //!
-//! Then, with jitter, `W_i(r) ≤ r + ΣC + Σ J_j · C_j / T_j + o_i · C_i`: where that is at most `r + D_i − J_i`, the task meets
-//! its deadlines.
+//! Then, with jitter, `W_i(r) ≤ r · ΣC/T + ΣC + Σ J_j · C_j / T_j`, because `o_i ≤ J_i / T_i`: where `ΣC + Σ J_j · C_j / T_j`
+//! is at most `D_i − J_i`, the task meets its deadlines.
 //!
-//! Finally, for each other task, from `r = (ΣC + Σ J_j · C_j / T_j + o_i · C_i − D_i + J_i) / (1 − ΣC/T)`, above which the
+//! Finally, for each other task, from `r = (ΣC + Σ J_j · C_j / T_j − D_i + J_i) / (1 − ΣC/T)`, above which the
 //! same sum is enough: `W_i` never falls as `r` grows, so that nothing is late at any release from
 //! `W_i(r) − D_i + J_i` to `r`, and the next to look at is the one before.
 use super::entry::{Entry, MOST, ONE, Sums, over, quotient};
@@ -26,7 +26,7 @@ use aegis_core::{Decided, Nanos, Rejection, TaskId};
 pub(crate) struct Line {
     /// In the order of their identifiers.
     entries: Vec<Entry>,
-    /// `D − J − o · C` for each task, ascending.
+    /// `D − J` for each task, ascending.
     patience: Vec<(i64, TaskId)>,
     /// `Σ J · C / T`, at least.
     jitter: u64,
@@ -34,7 +34,7 @@ pub(crate) struct Line {
 
 fn patience(entry: &Entry) -> (i64, TaskId) {
     let signed = |x: u64| i64::try_from(x).unwrap_or(i64::MAX);
-    (signed(entry.d) - signed(entry.j) - signed(entry.overtaken * entry.c), entry.id)
+    (signed(entry.d) - signed(entry.j), entry.id)
 }
 
 impl Line {

@@ -345,8 +345,10 @@ impl Line {
                 _ => start(latest, steps)?,
             };
             let mut point = (latest, by_latest);
+            // A job that starts by then is found to in the search as well: the question to `latest` only saves its steps.
             if by_latest > latest {
                 // From the point kept, which may be above the least fixed point; so the least decides against the job.
+                // Whatever it starts from, the search is right: `f(x) ≤ x` is a proof, and the filter only saves steps.
                 let linear = over(base + hp.jitter, ONE - hp.low).max(base);
                 let froms = kept.map(|(_, by_x)| by_x).filter(|x| (linear..=latest).contains(x));
                 point = 'found: {

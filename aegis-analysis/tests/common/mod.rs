@@ -70,6 +70,19 @@ pub fn set(policy: Policy, rows: &[Row]) -> TaskSet {
     set_with(policy, Overheads::default(), rows)
 }
 
+/// Tasks with names, and their `C`, `T` and `D` in milliseconds.
+#[allow(dead_code, reason = "not every test file needs every form")]
+pub fn named(policy: Policy, tasks: &[(&str, u64, u64, u64)]) -> TaskSet {
+    let draft = |&(name, c, t, d): &(&str, u64, u64, u64)| TaskDraft {
+        name: name.to_string(),
+        segments: vec![Nanos::from_millis(c)],
+        arrival: Nanos::from_millis(t).into(),
+        deadline: Some(Nanos::from_millis(d)),
+        ..TaskDraft::default()
+    };
+    TaskSet::new(policy, Overheads::default(), tasks.iter().map(draft).collect()).unwrap()
+}
+
 /// The bounds that admission gives, in the order of the set.
 #[allow(dead_code, reason = "not every test file needs every form")]
 pub fn bounds(set: &TaskSet) -> Vec<Option<u64>> {

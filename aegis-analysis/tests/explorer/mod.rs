@@ -6,9 +6,12 @@
 //! orders them, also the one that was released first), of jobs that arrived at one instant any; each segment takes its
 //! WCET or, if asked for, anything from 1 up to it. Stalls begin at any tick, before or after the choice, each source's at
 //! least its gap apart; while one lasts nothing starts and nothing moves, and those that come together follow each other.
+#[path = "../search/mod.rs"]
+mod search;
+
 use crate::common::Row;
 use aegis_core::Policy;
-use std::collections::HashSet;
+use search::Reached;
 
 /// What is explored.
 #[derive(Debug, Clone, Copy)]
@@ -56,22 +59,15 @@ pub fn largest_responses(world: World, most: usize) -> Option<Vec<u64>> {
         quiet: world.stalls.iter().map(|&(_, gap)| small(gap)).collect(),
         stalled: 0,
     };
-    let mut seen = HashSet::from([start.clone()]);
-    let mut open = vec![start];
-    while let Some(state) = open.pop() {
+    let mut reached = Reached::new(start, most);
+    while let Some(state) = reached.next() {
         for arrived in arrivals(&state, world.rows) {
             for released in releases(&arrived, world.rows) {
                 for before in stalls(&released, world.stalls) {
                     for chosen in choices(&before, world) {
                         for after in stalls(&chosen, world.stalls) {
                             let next = tick(after, world, &mut worst);
-                            if !seen.contains(&next) {
-                                if seen.len() == most {
-                                    return None;
-                                }
-                                seen.insert(next.clone());
-                                open.push(next);
-                            }
+                            reached.add(next)?;
                         }
                     }
                 }

@@ -5,8 +5,11 @@
 //! `[a, a + J]`, any host part in `[min, max]`, any execution in `[BCET, WCET]`, partitions that are never idle while a
 //! stage is ready for them, ties in any order, except that the older job of a task goes first in one part (stages with no
 //! host part between), and on a preemptive partition in all of them.
+#[path = "../search/mod.rs"]
+mod search;
+
 use aegis_core::Policy;
-use std::collections::HashSet;
+use search::Reached;
 
 /// One segment of a job and the host part before it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -92,9 +95,8 @@ pub fn latest_ends(pipelines: &[Pipeline], servers: &[Server], most: usize) -> O
         running: vec![None; servers.len()],
         stalls: servers.iter().map(|server| (server.stall.map_or(0, |(_, gap)| small(gap)), 0)).collect(),
     };
-    let mut seen = HashSet::from([start.clone()]);
-    let mut open = vec![start];
-    while let Some(state) = open.pop() {
+    let mut reached = Reached::new(start, most);
+    while let Some(state) = reached.next() {
         for arrived in released(arrivals(&state, pipelines), pipelines) {
             let mut chosen = vec![arrived];
             for (p, server) in servers.iter().enumerate() {
@@ -108,13 +110,7 @@ pub fn latest_ends(pipelines: &[Pipeline], servers: &[Server], most: usize) -> O
                     if next.jobs.iter().any(|jobs| jobs.len() > 5) {
                         return None;
                     }
-                    if !seen.contains(&next) {
-                        if seen.len() == most {
-                            return None;
-                        }
-                        seen.insert(next.clone());
-                        open.push(next);
-                    }
+                    reached.add(next)?;
                 }
             }
         }

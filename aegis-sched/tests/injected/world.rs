@@ -1,8 +1,8 @@
 //! A simulated machine around the real scheduler, into which one cause of delay can be put. It writes the records that a
 //! real run would, and knows by itself when each job ended.
 use aegis_core::{
-    Action, ArrivalCurve, ArrivalLaw, Blame, Event, Fault, FaultCode, JobId, Nanos, Outcome, Overheads, Policy,
-    Priority, Rng, TaskDraft, TaskId, TaskSet, Usable,
+    Action, ArrivalCurve, ArrivalLaw, Blame, Event, Fault, FaultCode, JobId, Nanos, Outcome, Overheads,
+    Policy, Priority, Rng, TaskDraft, TaskId, TaskSet, Usable,
 };
 use aegis_sched::{State, step};
 use aegis_trace::{Body, ClockLimits, Direction, Header, Record};
@@ -104,7 +104,7 @@ impl World {
                 name: ["camera", "lidar", "radar", "imu", "gnss"][i].to_owned(),
                 segments: vec![Nanos(wcet); usize::try_from(segments).unwrap()],
                 arrival,
-                deadline: Some(Nanos(period)),
+                deadline: Some(Nanos(period * 6 / 10)),
                 jitter: Nanos(100 * US),
                 priority: Some(Priority(u32::try_from(period / US).unwrap())),
             });
@@ -200,7 +200,8 @@ impl World {
         };
         if let Some((from, to)) = clock {
             for (at, from_khz, to_khz) in [(from, 1_800_000, 900_000), (to, 900_000, 1_800_000)] {
-                let body = Body::ClockChanged { from_khz, to_khz, limits: ClockLimits { power: true, heat: false } };
+                let body =
+                    Body::ClockChanged { from_khz, to_khz, limits: ClockLimits { power: true, heat: false } };
                 machine.ran.records[2].push(Record { at: Nanos(at), body });
             }
         }
@@ -301,7 +302,9 @@ impl Machine<'_> {
         worker.push(at(started, Body::Started { job, segment }));
         worker.push(at(ended, Body::Ended { job, segment, outcome }));
         let mut told = ended + rng.between(5, 50) * US;
-        let of = |kind: Kind| self.injected.filter(|(i, target)| i.kind == kind && i.task == task && *target == arrival);
+        let of = |kind: Kind| {
+            self.injected.filter(|(i, target)| i.kind == kind && i.task == task && *target == arrival)
+        };
         if let Some((injected, _)) = of(Kind::FaultAndRecovery).filter(|_| outcome == Outcome::Faulted) {
             let fault = Fault { blame: Blame::Backend, code: FaultCode::Panicked, usable: Usable::Model };
             worker.push(at(ended, Body::Fault { task: job.task, job: Some(job), fault }));

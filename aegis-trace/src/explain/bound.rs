@@ -84,9 +84,8 @@ impl Jobs<'_> {
                 against.unexplained += cause.ns;
                 continue;
             };
-            let same = |share: &&mut Share| {
-                share.kind == kind && (share.by == by || kind == TermKind::Blocking)
-            };
+            let same =
+                |share: &&mut Share| share.kind == kind && (share.by == by || kind == TermKind::Blocking);
             match against.shares.iter_mut().find(same) {
                 Some(share) => share.used += cause.ns,
                 None => against.shares.push(Share { kind, by, allowed_ns: 0, used: cause.ns }),

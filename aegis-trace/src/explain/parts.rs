@@ -80,7 +80,8 @@ impl Jobs<'_> {
         let slow = slowed.map_or(Nanos::ZERO, |slowed| slowed.lost.min(above));
         let ran = left - above;
 
-        let mut next = |length: Nanos, kind| causes.until(causes.at.saturating_add(length).min(ended), kind, None);
+        let mut next =
+            |length: Nanos, kind| causes.until(causes.at.saturating_add(length).min(ended), kind, None);
         next(copied_in, CauseKind::Copy { segment: index, direction: Direction::In });
         next(ran, CauseKind::Ran { segment: index });
         next(contended, CauseKind::Contended { segment: index });

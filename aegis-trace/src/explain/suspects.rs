@@ -143,6 +143,8 @@ impl Jobs<'_> {
         }
         let class = |suspect: &Suspect| match suspect.what {
             Root::QueueFull => 0,
+            // Its end is not known: whatever else is said is of a part of its time.
+            Root::LostRecords if explanation.ending == Ending::Unknown => 0,
             _ if suspect.broken && material(suspect) => 1,
             _ => 2,
         };
@@ -176,8 +178,7 @@ impl Jobs<'_> {
         let mut suspects: BTreeMap<(Root, TaskId), (Nanos, Suspect)> = BTreeMap::new();
         for one in breaks.into_iter().filter(|one| one.ns > Nanos::ZERO) {
             let Break { what, by, segment, expected, seen, ns } = one;
-            let new =
-                Suspect { what, by: Some(by), segment, times: 1, expected, seen, ns, broken: true };
+            let new = Suspect { what, by: Some(by), segment, times: 1, expected, seen, ns, broken: true };
             suspects
                 .entry((what, by.task))
                 .and_modify(|(most, sum)| {
@@ -254,7 +255,7 @@ impl Jobs<'_> {
             let dispatch = sum(|kind| matches!(kind, CauseKind::Dispatch));
             above(Root::Dispatch, overheads.dispatch, dispatch);
         }
-        if segment.ended.is_some() {
+        if segment.ended.is_some() && segment.finished.is_some() {
             above(Root::Completion, overheads.completion, sum(|kind| kind == CauseKind::Completion));
         }
         above(Root::Recovery, overheads.recovery.length, sum(|kind| kind == CauseKind::Recovery));
@@ -274,7 +275,8 @@ impl Jobs<'_> {
         };
         let contended = sum(|kind| matches!(kind, CauseKind::Contended { .. }));
         explain(Root::Contention, Nanos::ZERO, contended, contended);
-        let (copied, usual) = (sum(|kind| matches!(kind, CauseKind::Copy { .. })), self.usual_copies(by.task));
+        let (copied, usual) =
+            (sum(|kind| matches!(kind, CauseKind::Copy { .. })), self.usual_copies(by.task));
         explain(Root::Copy, usual, copied, copied.saturating_sub(usual));
         explain(Root::Overrun, charged, executed, Nanos::MAX);
         breaks
@@ -294,17 +296,19 @@ impl Jobs<'_> {
         let set = &self.trace.header().set;
         let (Some(job), Some(task)) = (self.get(id), set.get(id.task)) else { return breaks };
         let Some(arrival) = job.arrival else { return breaks };
-        let held: Nanos =
-            job.segments.iter().filter_map(|s| Some(s.to()?.saturating_sub(s.from()?))).sum();
+        let held: Nanos = job.segments.iter().filter_map(|s| Some(s.to()?.saturating_sub(s.from()?))).sum();
         if let Some(&earliest) = self.early.get(&id) {
-            let waited_own: Nanos = explanation
-                .causes
-                .iter()
-                .filter(|c| c.kind == CauseKind::BehindOwn)
-                .map(|c| c.ns)
-                .sum();
+            let waited_own: Nanos =
+                explanation.causes.iter().filter(|c| c.kind == CauseKind::BehindOwn).map(|c| c.ns).sum();
             let ns = if own { waited_own.min(earliest.saturating_sub(arrival)) } else { held };
-            breaks.push(Break { what: Root::Burst, by: id, segment: None, expected: earliest, seen: arrival, ns });
+            breaks.push(Break {
+                what: Root::Burst,
+                by: id,
+                segment: None,
+                expected: earliest,
+                seen: arrival,
+                ns,
+            });
         }
         if let Some(told) = job.release.or(job.refused.map(|(moment, _)| moment)) {
             let allowed = task.jitter.saturating_add(set.overheads().release);
@@ -326,7 +330,8 @@ impl Jobs<'_> {
     /// Causes that are longer than with other jobs of the same task.
     fn unusual(&self, explanation: &Explanation) -> Vec<Suspect> {
         let id = explanation.job;
-        let mut others: Vec<JobId> = self.of_task(id.task).map(|job| job.id).filter(|job| *job != id).collect();
+        let mut others: Vec<JobId> =
+            self.of_task(id.task).map(|job| job.id).filter(|job| *job != id).collect();
         others.sort_by_key(|other| (other.seq.abs_diff(id.seq), other.seq));
         others.truncate(NEIGHBOURS);
         let tables: Vec<BTreeMap<_, _>> = others
@@ -347,7 +352,16 @@ impl Jobs<'_> {
             let ns = seen.saturating_sub(expected);
             if ns > Nanos::ZERO {
                 let by = by.and(most);
-                suspects.push(Suspect { what, by, segment: None, times: 0, expected, seen, ns, broken: false });
+                suspects.push(Suspect {
+                    what,
+                    by,
+                    segment: None,
+                    times: 0,
+                    expected,
+                    seen,
+                    ns,
+                    broken: false,
+                });
             }
         }
         suspects

@@ -2,8 +2,8 @@
 use super::{TaskOf, header, job, trace_of};
 use crate::{Body, Flaw, Header, Link, Purpose, Record, audit};
 use aegis_core::{
-    Action, Blame, Bytes, Decision, Event, Fault, FaultCode, JobId, Nanos, Outcome, Policy, Rejection, TaskId,
-    Term, TermKind, Usable, Why,
+    Action, Blame, Bytes, Decision, Event, Fault, FaultCode, JobId, Nanos, Outcome, Policy, Rejection,
+    TaskId, Term, TermKind, Usable, Why,
 };
 
 const CAMERA: TaskId = TaskId(0);
@@ -20,16 +20,7 @@ fn step(event: Event, action: Action, why: Why) -> Body {
 fn before() -> Vec<(u64, Body)> {
     let term = |kind, ns| Body::BoundTerm { task: CAMERA, term: Term { kind, by: None, ns } };
     vec![
-        (
-            0,
-            Body::Loaded {
-                task: CAMERA,
-                weights: Bytes(1),
-                io: Bytes(1),
-                scratch: None,
-                took: Nanos(1),
-            },
-        ),
+        (0, Body::Loaded { task: CAMERA, weights: Bytes(1), io: Bytes(1), scratch: None, took: Nanos(1) }),
         (1, Body::Profiled { task: CAMERA, wcet: Nanos(30), runs: 9 }),
         (2, Body::Admitted { task: CAMERA, wcrt: Nanos(40), deadline: Nanos(77) }),
         (2, term(TermKind::Jitter, 5)),

@@ -3,7 +3,8 @@
 use super::{TaskOf, header, job, trace_of};
 use crate::{Body, CauseKind, ClockLimits, Direction, During, Header, Jobs, Record, Root, Trace};
 use aegis_core::{
-    Action, Decision, Event, JobId, Nanos, Outcome, Overheads, Policy, TaskDraft, TaskId, TaskSet, Term, TermKind, Why,
+    Action, Decision, Event, JobId, Nanos, Outcome, Overheads, Policy, TaskDraft, TaskId, TaskSet, Term,
+    TermKind, Why,
 };
 
 const MS: u64 = 1_000_000;
@@ -60,7 +61,8 @@ impl Script {
     }
 
     fn header(&self) -> Header {
-        let header = header(Policy::Edf, MS, &[TaskOf("camera", &[25], 77, 0), TaskOf("lidar", &[45], 200, 1)]);
+        let header =
+            header(Policy::Edf, MS, &[TaskOf("camera", &[25], 77, 0), TaskOf("lidar", &[45], 200, 1)]);
         let drafts = header.set.tasks().iter().map(|task| TaskDraft {
             name: task.name.clone(),
             segments: task.segments.clone(),
@@ -197,7 +199,11 @@ fn a_response_stands_beside_the_terms_of_its_bound() {
     ];
     script.bound(CAMERA, &terms);
     // Lidar runs 10 over its WCET.
-    script.release(0, lidar, 0).release(6, camera, 5).run(lidar, [0, 0, 55, 56]).run(camera, [56, 57, 79, 80]);
+    script
+        .release(0, lidar, 0)
+        .release(6, camera, 5)
+        .run(lidar, [0, 0, 55, 56])
+        .run(camera, [56, 57, 79, 80]);
     let trace = script.trace();
     let jobs = Jobs::of(&trace);
     let e = jobs.explain(camera).unwrap();
@@ -227,7 +233,9 @@ fn a_response_stands_beside_the_terms_of_its_bound() {
     assert_eq!(first, (Root::Overrun, Some(lidar), 10, true));
     // Without its terms, or with terms that do not sum to it, a bound is not compared with.
     let mut other = Script::default();
-    other.scheduler.push(Record { at: at(0), body: Body::Admitted { task: CAMERA, wcrt: at(9), deadline: at(77) } });
+    other
+        .scheduler
+        .push(Record { at: at(0), body: Body::Admitted { task: CAMERA, wcrt: at(9), deadline: at(77) } });
     other.release(0, camera, 0).run(camera, [0, 0, 5, 5]);
     let trace = other.trace();
     let jobs = Jobs::of(&trace);
@@ -248,7 +256,10 @@ fn suspects_are_sought_since_the_busy_period_began() {
     script.release(400, lidars[2], 400).run(lidars[2], [400, 400, 500, 500]);
     let found = suspects(&script.trace(), camera);
     // The 60 count with the 40 that camera waited. The second lidar came 100 after the first, and may after 200.
-    assert_eq!(found[..2], [(Root::Overrun, Some(lidars[0]), 40, true), (Root::Burst, Some(lidars[1]), 40, true)]);
+    assert_eq!(
+        found[..2],
+        [(Root::Overrun, Some(lidars[0]), 40, true), (Root::Burst, Some(lidars[1]), 40, true)]
+    );
 
     // After an idle moment nothing is left of it.
     let mut script = Script::default();
@@ -265,7 +276,10 @@ fn own_arrivals_that_are_too_close_and_a_late_release() {
     script.release(10, second, 4).run(second, [20, 20, 40, 40]);
     let found = suspects(&script.trace(), second);
     // It waited 10 behind the first, which it should have followed after 77; told 6 late, of which 2 are its jitter.
-    assert_eq!(found[..2], [(Root::Burst, Some(second), 10, true), (Root::LateRelease, Some(second), 4, true)]);
+    assert_eq!(
+        found[..2],
+        [(Root::Burst, Some(second), 10, true), (Root::LateRelease, Some(second), 4, true)]
+    );
 }
 
 /// Nobody broke anything: what is unlike the task's other jobs is named, and nothing of a job that is like them.

@@ -377,7 +377,19 @@ fn every_nanosecond_agrees_with_the_twin() {
         jobs_seen += truth.jobs.len() + truth.refused.len();
     }
     assert!(jobs_seen > 10_000, "{jobs_seen}");
-    let all = ["Late", "Blocked", "Behind", "Own", "Dispatch", "Completion", "Recovery", "Copy", "Ran", "Contended", "Over"];
+    let all = [
+        "Late",
+        "Blocked",
+        "Behind",
+        "Own",
+        "Dispatch",
+        "Completion",
+        "Recovery",
+        "Copy",
+        "Ran",
+        "Contended",
+        "Over",
+    ];
     for name in all {
         assert!(ticks.get(name).is_some_and(|n| *n > 500), "{name}: {ticks:?}");
     }
@@ -409,14 +421,15 @@ fn missing_records_never_make_it_say_something_wrong() {
             assert!(e.until.0 <= until, "seed {seed}: until {until}, {e:?}");
             let truths = truth_of(&truth, live, e.until.0);
             for (now, (told, truth)) in (live.arrival..).zip(told_of(&e).into_iter().zip(truths)) {
-                let runs = |tick| {
-                    matches!(tick, Tick::Ran(_) | Tick::Over(_) | Tick::Contended(_) | Tick::Copy(..))
-                };
+                let runs =
+                    |tick| matches!(tick, Tick::Ran(_) | Tick::Over(_) | Tick::Contended(_) | Tick::Copy(..));
                 let out = |tick| matches!(tick, Tick::Completion | Tick::Recovery);
                 match told {
                     Tick::Unexplained => silent += 1,
                     told if told == truth => right += 1,
-                    told if runs(told) && (runs(truth) || out(truth) || truth == Tick::Dispatch) => right += 1,
+                    told if runs(told) && (runs(truth) || out(truth) || truth == Tick::Dispatch) => {
+                        right += 1
+                    }
                     told if out(told) && out(truth) => right += 1,
                     told => panic!("seed {seed}, at {now}: told {told:?}, truth {truth:?}, {e:?}"),
                 }

@@ -15,7 +15,8 @@ pub(crate) fn run(args: &AuditArgs, output: &Output) -> Result<u8, Error> {
     let trace = open(&args.trace)?;
     let chains = audit(&trace);
     let job = args.job.as_deref().map(|job| trace.header().parse_job(job)).transpose()?;
-    let mut wanted: Vec<&Chain> = chains.iter().filter(|chain| job.is_none_or(|job| chain.job == job)).collect();
+    let mut wanted: Vec<&Chain> =
+        chains.iter().filter(|chain| job.is_none_or(|job| chain.job == job)).collect();
     if let Some(job) = job.filter(|_| wanted.is_empty()) {
         let name = trace.header().job_name(job);
         return Err(Error::Argument(format!("the trace says nothing of {name}")));

@@ -17,7 +17,8 @@ pub(crate) fn run(args: &BlameArgs, output: &Output) -> Result<u8, Error> {
     let rows = Jobs::of(&trace).blame(from..to);
     let set = &trace.header().set;
     if let Some(path) = &args.svg {
-        std::fs::write(path, draw(set, &rows)).map_err(|source| Error::Write { path: path.clone(), source })?;
+        std::fs::write(path, draw(set, &rows))
+            .map_err(|source| Error::Write { path: path.clone(), source })?;
     }
     let advice = advice(set, &rows);
     output.answer(
@@ -71,14 +72,20 @@ fn text(trace: &Trace, rows: &[BlameRow], advice: Option<&Advice>) -> String {
             Some(cost) => format!("{:.2}", cost.ns),
             None => "-".to_owned(),
         });
-        let first = [name(Source::Task(row.task), set), row.jobs.to_string(), format!("{:.2}", row.responses)];
+        let first =
+            [name(Source::Task(row.task), set), row.jobs.to_string(), format!("{:.2}", row.responses)];
         first.into_iter().chain(costs).collect()
     });
     let mut out = table(&header, &align, cells);
     out.push_str("\n  a row says where the response times of a model's jobs went; a model's own column: its earlier jobs");
     if let Some(advice) = advice {
         let job = trace.header().job_name(advice.cost.worst_job);
-        let _ = write!(out, "\n  {}; the most for one job is {:.3} ({job})", advice.sentence(set), advice.cost.worst);
+        let _ = write!(
+            out,
+            "\n  {}; the most for one job is {:.3} ({job})",
+            advice.sentence(set),
+            advice.cost.worst
+        );
     }
     out
 }
@@ -123,7 +130,11 @@ fn advice(set: &TaskSet, rows: &[BlameRow]) -> Option<Advice> {
     let (victim, by, cost) = between.max_by_key(|(victim, by, cost)| (cost.ns, *victim, *by))?;
     let bound = |set: &TaskSet| {
         let verdict = admit(set);
-        verdict.tasks.iter().find(|answer| answer.task == victim).and_then(|answer| Some(answer.bound.as_ref()?.wcrt))
+        verdict
+            .tasks
+            .iter()
+            .find(|answer| answer.task == victim)
+            .and_then(|answer| Some(answer.bound.as_ref()?.wcrt))
     };
     let split = halved(set, by);
     let bounds = bound(set).zip(split.as_ref().and_then(bound));

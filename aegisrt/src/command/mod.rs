@@ -1,6 +1,7 @@
 //! The commands, one file each. Every command returns its exit code, or the error that has one.
 pub(crate) mod admit;
 pub(crate) mod admit_jobs;
+mod admit_table;
 pub(crate) mod audit;
 pub(crate) mod blame;
 pub(crate) mod check;
@@ -15,6 +16,7 @@ pub(crate) mod replay;
 pub(crate) mod run;
 pub(crate) mod simulate;
 pub(crate) mod trace;
+mod trace_verify;
 pub(crate) mod trust;
 pub(crate) mod verify_certificate;
 pub(crate) mod what_if;

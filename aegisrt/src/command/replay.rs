@@ -149,7 +149,12 @@ fn said(step: &RecordedStep, header: &Header) -> String {
 fn state(view: &View, header: &Header) -> String {
     let running = match view.running {
         Some((job, since)) => {
-            format!("{} runs (segment {}) since {:.9}", header.job_name(job.job), job.segment, header.time(since))
+            format!(
+                "{} runs (segment {}) since {:.9}",
+                header.job_name(job.job),
+                job.segment,
+                header.time(since)
+            )
         }
         None => "nobody runs".to_owned(),
     };

@@ -10,6 +10,7 @@ use std::path::Path;
 pub(crate) fn run(args: &TraceArgs, output: &Output) -> Result<u8, Error> {
     match &args.command {
         TraceCommand::Info { trace } => info(trace, output),
+        TraceCommand::Verify { trace, key } => super::trace_verify::run(trace, key.as_deref(), output),
         TraceCommand::Query { trace: path, model, job, limit, window } => {
             let trace = open(path)?;
             let header = trace.header();

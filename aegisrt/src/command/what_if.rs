@@ -74,7 +74,10 @@ pub(crate) fn run(trace: &Trace, policy: Policy, output: &Output) -> u8 {
         .enumerate()
         .map(|(i, task)| {
             let of = || other.jobs.iter().filter(move |one| one.job.task == TaskId::from(i));
-            (Sum::of(of().map(|one| one.recorded), task.deadline), Sum::of(of().map(|one| one.other), task.deadline))
+            (
+                Sum::of(of().map(|one| one.recorded), task.deadline),
+                Sum::of(of().map(|one| one.other), task.deadline),
+            )
         })
         .collect();
     let worst = worst(&other, trace);
@@ -140,14 +143,13 @@ fn text(trace: &Trace, other: &Counterfactual, sums: &[(Sum, Sum)], worst: &[Com
     let [mean, mean_other] = [was, would].map(|policy| format!("mean {policy}"));
     let [worst_was, worst_other] = [was, would].map(|policy| format!("worst {policy}"));
     let [missed, missed_other] = [was, would].map(|policy| format!("missed {policy}"));
-    let header =
-        ["task", "deadline", &mean, &mean_other, &worst_was, &worst_other, &missed, &missed_other];
+    let header = ["task", "deadline", &mean, &mean_other, &worst_was, &worst_other, &missed, &missed_other];
     let mut out = format!("recorded under {was}; what {would} would have done:\n");
     out.push_str(&table(&header, "lrrrrrrr", rows));
     out.push_str("\n  the jobs closest to their deadlines:\n");
-    let rows = worst.iter().map(|one| {
-        vec![trace.header().job_name(one.job).to_string(), ended(one.recorded), ended(one.other)]
-    });
+    let rows = worst
+        .iter()
+        .map(|one| vec![trace.header().job_name(one.job).to_string(), ended(one.recorded), ended(one.other)]);
     let [was, would] = [was, would].map(|policy| policy.to_string());
     out.push_str(&table(&["job", &was, &would], "lrr", rows));
     out.push_str("\n  this assumes that\n");

@@ -10,14 +10,17 @@ const ROW: i64 = 40;
 
 /// The sources that cost anything, models first.
 pub(crate) fn sources(rows: &[BlameRow]) -> Vec<Source> {
-    let all: std::collections::BTreeSet<Source> = rows.iter().flat_map(|row| row.costs.keys().copied()).collect();
+    let all: std::collections::BTreeSet<Source> =
+        rows.iter().flat_map(|row| row.costs.keys().copied()).collect();
     all.into_iter().collect()
 }
 
 /// The name of a source for people.
 pub(crate) fn name(source: Source, set: &TaskSet) -> String {
     match source {
-        Source::Task(task) => set.get(task).map_or_else(|| format!("task {}", task.0), |task| task.name.clone()),
+        Source::Task(task) => {
+            set.get(task).map_or_else(|| format!("task {}", task.0), |task| task.name.clone())
+        }
         Source::Itself(root) => root.name().replace('_', " "),
     }
 }
@@ -31,7 +34,12 @@ pub(crate) fn draw(set: &TaskSet, rows: &[BlameRow]) -> String {
     let about = "Each row is a model. Each box says how much of its jobs' response times went to the column's model or \
                  cause; the darker the box, the larger that share.";
     let mut drawing = Drawing::new(Px::of(width), Px::of(height), "Who cost whom how much", about);
-    drawing.text("", "start", (Px::of(20), Px::of(30)), "Who cost whom how much: response time by model and cause");
+    drawing.text(
+        "",
+        "start",
+        (Px::of(20), Px::of(30)),
+        "Who cost whom how much: response time by model and cause",
+    );
     for (i, source) in sources.iter().enumerate() {
         let x = LEFT + COLUMN * count(i) + COLUMN / 2;
         drawing.text("", "middle", (Px::of(x), Px::of(TOP - 14)), &shortened(&name(*source, set), 14));
@@ -72,7 +80,9 @@ mod tests {
 
     #[test]
     fn shades() {
-        for (ns, shade) in [(9, "heat0"), (10, "heat1"), (99, "heat1"), (100, "heat2"), (250, "heat3"), (500, "heat4")] {
+        for (ns, shade) in
+            [(9, "heat0"), (10, "heat1"), (99, "heat1"), (100, "heat2"), (250, "heat3"), (500, "heat4")]
+        {
             assert_eq!(heat(Nanos(ns), Nanos(1_000)), shade, "{ns}");
         }
         assert_eq!(heat(Nanos(0), Nanos(0)), "heat0");

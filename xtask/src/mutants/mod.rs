@@ -1,14 +1,19 @@
-//! Seeded defects: whether the tests notice each of them, one at a time, in a scratch copy of the sources.
+//! Seeded defects: whether the tests notice each of them, one at a time, in a scratch copy of the sources that is built once
+//! with all of them in it.
 //!
 //! The list is data: a file, the text to replace, what stands there instead, and what the mistake is. A text that is not
 //! found exactly once is an error, so that the list cannot fall behind the code. A mutant is killed when a test fails or
-//! does not end in time; the first test that notices is reported.
+//! does not end in time; the first test that notices is reported, and nothing more is run for that mutant.
 mod list;
+mod seed;
 
 use crate::Findings;
+use std::collections::BTreeMap;
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 /// A defect and where it goes.
@@ -23,48 +28,56 @@ struct Mutant {
 /// The crates that the scratch copy holds: those with mutants and what they need.
 const CRATES: &[&str] = &["aegis-core", "aegis-certificate", "aegis-analysis", "aegis-trace", "aegis-sched"];
 
-/// A target of tests: package, the arguments that select it, and its environment.
-#[derive(Clone, Copy, PartialEq, Eq)]
+/// What CI tries of the list on each commit: with the one build a minute or two, of which a mutant takes seconds. All have
+/// had their turn within a tenth as many commits as there are mutants.
+const SAMPLE: usize = 10;
+
+/// A target of tests: package, its name (`lib` for the unit tests), and its environment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Target {
     package: &'static str,
-    select: &'static [&'static str],
+    name: &'static str,
     environment: &'static [(&'static str, &'static str)],
 }
 
-const fn target(package: &'static str, select: &'static [&'static str]) -> Target {
-    Target { package, select, environment: &[] }
-}
+/// The targets that hold all exact analyses against schedules, definitions and published numbers: the cheapest and
+/// sharpest first.
+const EXACT: &[&str] =
+    &["traps", "small_sets", "lib", "quick", "exhaustive", "admission", "incremental", "published", "peers"];
 
-const SMALL_SETS: Target = target("aegis-analysis", &["--test", "small_sets"]);
-const SOUNDNESS: Target = Target {
-    package: "aegis-sched",
-    select: &["--test", "soundness"],
-    environment: &[("AEGIS_JOBS", "200000")],
-};
-
-/// What is run for a mutant of a crate until something fails: the cheapest and sharpest first. No target is larger than in
-/// `cargo test`.
+/// What is run for a mutant of a file until something fails. No target is larger than in `cargo test`. Where a theorem has
+/// tests of its own, only those count: that another one notices by chance is no evidence.
 fn targets(file: &str) -> Vec<Target> {
-    let analysis = || {
-        [
-            SMALL_SETS,
-            target("aegis-analysis", &["--test", "traps"]),
-            target("aegis-analysis", &["--lib"]),
-            target("aegis-analysis", &["--test", "quick"]),
-            target("aegis-analysis", &["--test", "exhaustive"]),
-            target("aegis-analysis", &["--test", "admission"]),
-            target("aegis-analysis", &["--test", "incremental"]),
-            target("aegis-analysis", &["--test", "published"]),
-            target("aegis-analysis", &["--test", "peers"]),
-        ]
+    let in_package = |package, names: &[&'static str]| -> Vec<Target> {
+        names.iter().map(|name| Target { package, name, environment: &[] }).collect()
     };
-    if file.starts_with("aegis-sched/") {
-        vec![target("aegis-sched", &["--lib"]), SOUNDNESS]
-    } else if file.starts_with("aegis-core/") {
-        analysis().into_iter().chain([target("aegis-core", &["--lib"])]).collect()
-    } else {
-        analysis().into()
-    }
+    let Some(module) = file.strip_prefix("aegis-analysis/src/") else {
+        let simulated = || Target {
+            environment: &[("AEGIS_JOBS", "200000")],
+            ..in_package("aegis-sched", &["soundness"])[0]
+        };
+        return if file.starts_with("aegis-sched/") {
+            in_package("aegis-sched", &["lib"]).into_iter().chain([simulated()]).collect()
+        } else {
+            let analyses = in_package("aegis-analysis", EXACT);
+            analyses.into_iter().chain(in_package("aegis-core", &["lib"])).collect()
+        };
+    };
+    let names: &[&str] = match module {
+        "conflict.rs" => &["conflicts"],
+        "fits.rs" => &["sensitivity", "conflicts"],
+        "critical.rs" => return in_package("aegis-sched", &["critical"]),
+        "criticality.rs" => &["criticality"],
+        "incremental.rs" => &["incremental", "no_allocation"],
+        "mode_change.rs" => &["mode_change"],
+        "offsets.rs" => &["offsets", "offsets_anomaly"],
+        "sensitivity.rs" | "tolerance.rs" => &["sensitivity"],
+        "split.rs" => &["split"],
+        "suspension.rs" => &["suspension"],
+        _ if module.starts_with("quick/") => &["lib", "quick", "small_sets", "incremental", "no_allocation"],
+        _ => EXACT,
+    };
+    in_package("aegis-analysis", names)
 }
 
 /// A run of one target may not take longer; the slowest takes a tenth of it where nothing else runs.
@@ -72,12 +85,12 @@ const LONGEST: Duration = Duration::from_mins(3);
 
 /// `[--sample N]`: N mutants, others on each commit. `[--only TEXT]`: those whose file or description contains it.
 pub fn run(root: &Path, arguments: &[&str]) -> Findings {
-    let chosen: Vec<&Mutant> = match arguments {
-        [] => list::MUTANTS.iter().collect(),
-        ["--only", text] => list::MUTANTS
-            .iter()
-            .filter(|mutant| mutant.file.contains(text) || mutant.what.contains(text))
-            .collect(),
+    let chosen: Vec<usize> = match arguments {
+        [] => (0..list::MUTANTS.len()).collect(),
+        ["--only", text] => {
+            let names = |mutant: &Mutant| mutant.file.contains(text) || mutant.what.contains(text);
+            (0..list::MUTANTS.len()).filter(|i| names(&list::MUTANTS[*i])).collect()
+        }
         ["--sample", n] => match n.parse() {
             Ok(n) => sample(n, commits(root)),
             Err(_) => return vec![format!("`{n}` is not a number of mutants")],
@@ -89,13 +102,13 @@ pub fn run(root: &Path, arguments: &[&str]) -> Findings {
 
 /// As many mutants as CI has time for.
 pub fn ci(root: &Path) -> Findings {
-    try_all(root, &sample(2, commits(root)))
+    try_all(root, &sample(SAMPLE, commits(root)))
 }
 
-/// `n` mutants that follow each other in the list, from a place that moves with each commit.
-fn sample(n: usize, commits: usize) -> Vec<&'static Mutant> {
+/// `n` positions that follow each other in the list, from a place that moves with each commit.
+fn sample(n: usize, commits: usize) -> Vec<usize> {
     let all = list::MUTANTS.len();
-    list::MUTANTS.iter().cycle().skip(commits * n % all).take(n.min(all)).collect()
+    (0..all).cycle().skip(commits * n % all).take(n.min(all)).collect()
 }
 
 fn commits(root: &Path) -> usize {
@@ -103,93 +116,97 @@ fn commits(root: &Path) -> usize {
     output.ok().and_then(|output| String::from_utf8_lossy(&output.stdout).trim().parse().ok()).unwrap_or(0)
 }
 
-fn try_all(root: &Path, mutants: &[&Mutant]) -> Findings {
-    let mut findings: Findings =
-        list::MUTANTS.iter().filter_map(|mutant| mutated(root, mutant).err()).collect();
-    if !findings.is_empty() {
-        return findings;
-    }
-    let scratch = match copy(root) {
+fn try_all(root: &Path, chosen: &[usize]) -> Findings {
+    let scratch = match seeded_files(root).and_then(|seeded| {
+        copy(root, &seeded).map_err(|why| vec![format!("mutants: the scratch copy: {why}")])
+    }) {
         Ok(scratch) => scratch,
-        Err(why) => return vec![format!("mutants: the scratch copy: {why}")],
+        Err(findings) => return findings,
     };
+    let mut findings = Findings::new();
     let begun = Instant::now();
     let mut killed = 0;
-    let mut trusted: Vec<Target> = Vec::new();
-    for mutant in mutants {
-        let Mutant { file, what, .. } = mutant;
-        let start = Instant::now();
-        let path = scratch.join(file);
-        let noticed = mutated(root, mutant).and_then(|text| {
-            fs::write(&path, text).map_err(|why| format!("{}: {why}", path.display()))?;
-            Ok(targets(file).into_iter().find_map(|target| Some((target, notices(&scratch, target)?))))
-        });
-        if let Err(why) = fs::copy(root.join(file), &path) {
-            findings.push(format!("{}: {why}", path.display()));
-            break;
-        }
-        let took = start.elapsed().as_secs_f64();
-        match noticed {
-            Ok(Some((_, how @ Noticed::DoesNotCompile(_)))) => {
-                findings.push(format!("{file}: {what}: {how}"));
-            }
-            Ok(Some((target, how))) => {
+    let mut built: BTreeMap<Target, PathBuf> = BTreeMap::new();
+    for &number in chosen {
+        let Mutant { file, what, .. } = &list::MUTANTS[number];
+        let mut took = Duration::ZERO;
+        let mut noticed = None;
+        for target in targets(file) {
+            if !built.contains_key(&target) {
                 // What fails without a defect says nothing about one.
-                if !trusted.contains(&target) {
-                    if let Some(how) = notices(&scratch, target) {
-                        findings.push(format!("fails without a defect: {how}"));
-                        break;
+                let sound = build(&scratch, target).and_then(|path| {
+                    let how = notices(&scratch, target, &path, None);
+                    how.map_or(Ok(path), |how| Err(format!("fails without a defect: {how}")))
+                });
+                match sound {
+                    Ok(path) => _ = built.insert(target, path),
+                    Err(why) => {
+                        findings.push(format!("mutants: {why}"));
+                        return findings;
                     }
-                    trusted.push(target);
                 }
-                killed += 1;
-                println!("killed {took:6.1} s  {file}: {what}: {how}");
             }
-            Ok(None) => {
-                println!("SURVIVED {took:4.1} s  {file}: {what}");
-                findings.push(format!("{file}: no test notices: {what}"));
+            let start = Instant::now();
+            noticed = notices(&scratch, target, &built[&target], Some(number));
+            took += start.elapsed();
+            if noticed.is_some() {
+                break;
             }
-            Err(why) => findings.push(why),
+        }
+        let took = took.as_secs_f64();
+        if let Some(how) = noticed {
+            killed += 1;
+            println!("killed {took:6.1} s  {file}: {what}: {how}");
+        } else {
+            println!("SURVIVED {took:4.1} s  {file}: {what}");
+            findings.push(format!("{file}: no test notices: {what}"));
         }
     }
-    println!("{killed} of {} killed in {:.0} s", mutants.len(), begun.elapsed().as_secs_f64());
+    println!("{killed} of {} killed in {:.0} s", chosen.len(), begun.elapsed().as_secs_f64());
     findings
 }
 
-/// The file with the defect in it.
-fn mutated(root: &Path, mutant: &Mutant) -> Result<String, String> {
-    let Mutant { file, what, from, to } = mutant;
-    let text = fs::read_to_string(root.join(file)).map_err(|why| format!("{file}: {why}"))?;
-    match text.matches(from).count() {
-        1 => Ok(text.replacen(from, to, 1)),
-        n => {
-            Err(format!("{file}: the text of the mutant \"{what}\" stands there {n} times, not once: {from}"))
+/// The files that have defects, with all of them in it.
+fn seeded_files(root: &Path) -> Result<BTreeMap<&'static str, String>, Findings> {
+    let mut of_file: BTreeMap<&str, Vec<(usize, &Mutant)>> = BTreeMap::new();
+    for (number, mutant) in list::MUTANTS.iter().enumerate() {
+        of_file.entry(mutant.file).or_default().push((number, mutant));
+    }
+    let mut findings = Findings::new();
+    let mut files = BTreeMap::new();
+    for (file, mutants) in of_file {
+        let text = fs::read_to_string(root.join(file)).map_err(|why| format!("{file}: {why}"));
+        match text.and_then(|text| seed::seeded(&text, &mutants)) {
+            Ok(text) => _ = files.insert(file, text),
+            Err(why) => findings.push(why),
         }
     }
+    if findings.is_empty() { Ok(files) } else { Err(findings) }
 }
 
-/// A copy of the crates with a workspace around them that holds nothing else, and without benches.
-fn copy(root: &Path) -> std::io::Result<PathBuf> {
+/// A copy of the crates with defects in some files, with a workspace around them that holds nothing else, and without
+/// benches. A file that is there already stays as it is, so that a build is not repeated for nothing.
+fn copy(root: &Path, seeded: &BTreeMap<&str, String>) -> std::io::Result<PathBuf> {
     let base = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
     let scratch = base.join("mutants");
     for name in CRATES {
-        let _ = fs::remove_dir_all(scratch.join(name));
-        copy_folder(&root.join(name), &scratch.join(name))?;
-        let manifest = scratch.join(name).join("Cargo.toml");
-        let text = fs::read_to_string(&manifest)?;
+        copy_folder(root, &scratch, &Path::new(name).join("src"), seeded)?;
+        if root.join(name).join("tests").exists() {
+            copy_folder(root, &scratch, &Path::new(name).join("tests"), seeded)?;
+        }
+        let manifest = Path::new(name).join("Cargo.toml");
+        let text = fs::read_to_string(root.join(&manifest))?;
         let text = text.split("[[bench]]").next().unwrap_or_default();
-        fs::write(manifest, without_lines(text, "criterion"))?;
+        put(&scratch.join(manifest), without_lines(text, "criterion").as_bytes())?;
     }
     let text = fs::read_to_string(root.join("Cargo.toml"))?;
     let rest = text.find("[workspace.package]").map_or("", |at| &text[at..]);
     // Dependencies are built once and run little.
     let rest = rest.split("[profile.dev.package").next().unwrap_or_default();
     let members = CRATES.join("\", \"");
-    fs::write(
-        scratch.join("Cargo.toml"),
-        format!("[workspace]\nresolver = \"3\"\nmembers = [\"{members}\"]\n\n{rest}"),
-    )?;
-    fs::copy(root.join("Cargo.lock"), scratch.join("Cargo.lock"))?;
+    let workspace = format!("[workspace]\nresolver = \"3\"\nmembers = [\"{members}\"]\n\n{rest}");
+    put(&scratch.join("Cargo.toml"), workspace.as_bytes())?;
+    put(&scratch.join("Cargo.lock"), &fs::read(root.join("Cargo.lock"))?)?;
     Ok(scratch)
 }
 
@@ -197,18 +214,36 @@ fn without_lines(text: &str, with: &str) -> String {
     text.lines().filter(|line| !line.starts_with(with)).flat_map(|line| [line, "\n"]).collect()
 }
 
-fn copy_folder(from: &Path, to: &Path) -> std::io::Result<()> {
-    fs::create_dir_all(to)?;
-    for entry in fs::read_dir(from)? {
+/// The files of `folder` below `root`, below `scratch`: with defects where `seeded` has them.
+fn copy_folder(
+    root: &Path,
+    scratch: &Path,
+    folder: &Path,
+    seeded: &BTreeMap<&str, String>,
+) -> std::io::Result<()> {
+    fs::create_dir_all(scratch.join(folder))?;
+    for entry in fs::read_dir(root.join(folder))? {
         let entry = entry?;
-        let (here, there) = (entry.path(), to.join(entry.file_name()));
+        let path = folder.join(entry.file_name());
         if entry.file_type()?.is_dir() {
-            copy_folder(&here, &there)?;
-        } else {
-            fs::copy(here, there)?;
+            copy_folder(root, scratch, &path, seeded)?;
+            continue;
         }
+        let mut text = match path.to_str().and_then(|name| seeded.get(name)) {
+            Some(text) => text.clone().into_bytes(),
+            None => fs::read(root.join(&path))?,
+        };
+        if path.ends_with("src/lib.rs") {
+            text.extend_from_slice(seed::CHOICE.as_bytes());
+        }
+        put(&scratch.join(path), &text)?;
     }
     Ok(())
+}
+
+/// Writes what is not there.
+fn put(path: &Path, text: &[u8]) -> std::io::Result<()> {
+    if fs::read(path).is_ok_and(|there| there == text) { Ok(()) } else { fs::write(path, text) }
 }
 
 /// How a defect came to light.
@@ -216,7 +251,6 @@ fn copy_folder(from: &Path, to: &Path) -> std::io::Result<()> {
 enum Noticed {
     By(String),
     DoesNotEnd(String),
-    DoesNotCompile(String),
 }
 
 impl std::fmt::Display for Noticed {
@@ -224,62 +258,87 @@ impl std::fmt::Display for Noticed {
         match self {
             Self::By(test) => f.write_str(test),
             Self::DoesNotEnd(target) => write!(f, "{target} does not end"),
-            Self::DoesNotCompile(why) => write!(f, "does not compile: {why}"),
         }
     }
 }
 
-/// Builds and runs a target; `None` if all its tests pass.
-fn notices(scratch: &Path, target: Target) -> Option<Noticed> {
-    let name = format!("{} {}", target.package, target.select.join(" "));
-    let start = |executable| {
-        Command::new(executable)
-            .envs(target.environment.iter().copied())
-            .env("RUST_BACKTRACE", "0")
-            .current_dir(scratch.join(target.package))
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .map_err(|why| format!("{name}: {why}"))
-    };
-    let mut child = match build(scratch, target).and_then(start) {
-        Ok(child) => child,
-        Err(why) => return Some(Noticed::DoesNotCompile(why)),
-    };
+/// Runs a target with a defect, or with none; `None` if all its tests pass.
+fn notices(scratch: &Path, target: Target, executable: &Path, defect: Option<usize>) -> Option<Noticed> {
+    let name = format!("{} {}", target.package, target.name);
+    let child = Command::new(executable)
+        .envs(target.environment.iter().copied())
+        .envs(defect.map(|number| (seed::VARIABLE, number.to_string())))
+        .env("RUST_BACKTRACE", "0")
+        .current_dir(scratch.join(target.package))
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn();
+    match child.map(|child| watch(child, LONGEST)) {
+        Ok(End::Passed) => None,
+        Ok(End::Failed(test)) => Some(Noticed::By(format!("{name}: {test}"))),
+        Ok(End::TooLate) => Some(Noticed::DoesNotEnd(name)),
+        Err(why) => Some(Noticed::By(format!("{name} does not start: {why}"))),
+    }
+}
+
+/// How a program of tests ended.
+#[derive(Debug, PartialEq, Eq)]
+enum End {
+    Passed,
+    /// The test that failed first, if the program said so.
+    Failed(String),
+    TooLate,
+}
+
+/// Waits for the program, and ends it where a test has failed or the time is up.
+fn watch(mut child: Child, limit: Duration) -> End {
+    let begun = Instant::now();
+    let (failed, first) = mpsc::channel();
     let stdout = child.stdout.take();
     let reader = std::thread::spawn(move || {
-        stdout.and_then(|pipe| std::io::read_to_string(pipe).ok()).unwrap_or_default()
-    });
-    let passed = within(&mut child, LONGEST);
-    let output = reader.join().unwrap_or_default();
-    match passed {
-        Some(true) => None,
-        Some(false) => Some(Noticed::By(format!("{name}: {}", failed_tests(&output)))),
-        None => Some(Noticed::DoesNotEnd(name)),
-    }
-}
-
-/// Whether the program succeeds; `None` if it had to be ended.
-fn within(child: &mut Child, limit: Duration) -> Option<bool> {
-    let begun = Instant::now();
-    loop {
-        match child.try_wait() {
-            Ok(Some(status)) => return Some(status.success()),
-            Ok(None) if begun.elapsed() < limit => std::thread::sleep(Duration::from_millis(20)),
-            _ => {
-                let _ = child.kill();
-                let _ = child.wait();
-                return None;
+        let lines = stdout.into_iter().flat_map(|pipe| BufReader::new(pipe).lines()).map_while(Result::ok);
+        for line in lines {
+            if let Some(test) = failed_test(&line) {
+                // Nobody waits for what fails after the first.
+                let _ = failed.send(test.to_owned());
             }
         }
-    }
+    });
+    let status = loop {
+        match child.try_wait() {
+            Ok(Some(status)) => break Some(status),
+            Ok(None) if begun.elapsed() < limit => {}
+            _ => break None,
+        }
+        if let Ok(test) = first.recv_timeout(Duration::from_millis(20)) {
+            end(&mut child);
+            return End::Failed(test);
+        }
+        if reader.is_finished() {
+            // The channel is closed and does not wait.
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    };
+    let Some(status) = status else {
+        end(&mut child);
+        return End::TooLate;
+    };
+    let _ = reader.join();
+    if status.success() { End::Passed } else { End::Failed(first.recv().unwrap_or_default()) }
+}
+
+fn end(child: &mut Child) {
+    // It may have ended by itself.
+    let _ = child.kill();
+    let _ = child.wait();
 }
 
 /// The executable of a target, or the compiler's first error.
 fn build(scratch: &Path, target: Target) -> Result<PathBuf, String> {
+    let select: &[&str] = if target.name == "lib" { &["--lib"] } else { &["--test", target.name] };
     let output = Command::new("cargo")
         .args(["test", "--no-run", "-p", target.package])
-        .args(target.select)
+        .args(select)
         .env("CARGO_TARGET_DIR", scratch.join("target"))
         .env("CARGO_PROFILE_DEV_DEBUG", "0")
         .env("CARGO_TERM_COLOR", "never")
@@ -288,8 +347,14 @@ fn build(scratch: &Path, target: Target) -> Result<PathBuf, String> {
         .map_err(|why| format!("cargo: {why}"))?;
     let text = String::from_utf8_lossy(&output.stderr);
     if !output.status.success() {
-        let error = text.lines().find(|line| line.starts_with("error"));
-        return Err(error.unwrap_or("cargo gives no reason").to_string());
+        // With all defects in it; the compiler's first error shows which does not compile.
+        let error = text.lines().skip_while(|line| !line.starts_with("error")).take(12);
+        return Err(format!(
+            "{} {} does not compile:\n{}",
+            target.package,
+            target.name,
+            error.collect::<Vec<_>>().join("\n")
+        ));
     }
     let line = text.lines().rfind(|line| line.trim_start().starts_with("Executable"));
     let path =
@@ -297,23 +362,21 @@ fn build(scratch: &Path, target: Target) -> Result<PathBuf, String> {
     path.ok_or_else(|| "cargo names no executable".to_string())
 }
 
-/// The names of the tests that failed, in the order of the output.
-fn failed_tests(output: &str) -> String {
-    let names = output.lines().filter_map(|line| line.strip_prefix("test ")?.strip_suffix(" ... FAILED"));
-    names.collect::<Vec<_>>().join(", ")
+/// The test of which a line of the output says that it failed.
+fn failed_test(line: &str) -> Option<&str> {
+    line.strip_prefix("test ")?.strip_suffix(" ... FAILED")
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{CRATES, failed_tests, list::MUTANTS, mutated, sample, within};
-    use std::process::Command;
+    use super::{CRATES, End, SAMPLE, failed_test, list::MUTANTS, sample, seeded_files, targets, watch};
+    use std::process::{Command, Stdio};
     use std::time::Duration;
 
     #[test]
-    fn every_mutant_is_found_once_and_changes_something() {
-        let root = crate::root();
-        let wrong: Vec<String> = MUTANTS.iter().filter_map(|mutant| mutated(&root, mutant).err()).collect();
-        assert!(wrong.is_empty(), "{wrong:#?}");
+    fn every_mutant_has_a_place_and_changes_something() {
+        let wrong = seeded_files(&crate::root()).err();
+        assert_eq!(wrong, None);
         for mutant in MUTANTS {
             assert!(CRATES.iter().any(|name| mutant.file.starts_with(name)), "{}", mutant.file);
             assert_ne!(mutant.from, mutant.to, "{}", mutant.what);
@@ -325,29 +388,52 @@ mod tests {
     #[test]
     fn samples_go_round() {
         let mut tried = vec![false; MUTANTS.len()];
-        for commit in 0..MUTANTS.len() {
-            for mutant in sample(2, commit) {
-                tried[MUTANTS.iter().position(|other| std::ptr::eq(other, mutant)).unwrap()] = true;
+        for commit in 0..MUTANTS.len().div_ceil(SAMPLE) {
+            for number in sample(SAMPLE, commit) {
+                tried[number] = true;
             }
         }
         assert!(tried.iter().all(|tried| *tried));
         assert_eq!(sample(1000, 7).len(), MUTANTS.len());
     }
 
+    /// Each has tests that could notice it, and those are there.
     #[test]
-    fn what_failed() {
-        let output =
-            "running 3 tests\ntest a ... ok\ntest b::c ... FAILED\ntest d ... FAILED\nfailures:\n    b::c\n";
-        assert_eq!(failed_tests(output), "b::c, d");
+    fn every_mutant_has_targets() {
+        for mutant in MUTANTS {
+            let targets = targets(mutant.file);
+            assert!(!targets.is_empty(), "{}", mutant.file);
+            for target in targets.into_iter().filter(|target| target.name != "lib") {
+                let tests = crate::root().join(target.package).join("tests");
+                let (file, folder) = (tests.join(format!("{}.rs", target.name)), tests.join(target.name));
+                assert!(file.exists() || folder.join("main.rs").exists(), "{target:?}");
+            }
+        }
     }
 
     #[test]
-    fn programs_that_do_not_end_are_ended() {
-        let ended =
-            |seconds: &str, limit| within(&mut Command::new("sleep").arg(seconds).spawn().unwrap(), limit);
-        assert_eq!(ended("60", Duration::from_millis(50)), None);
-        assert_eq!(ended("0", Duration::from_mins(1)), Some(true));
-        let mut fails = Command::new("false").spawn().unwrap();
-        assert_eq!(within(&mut fails, Duration::from_mins(1)), Some(false));
+    fn what_failed() {
+        assert_eq!(failed_test("test b::c ... FAILED"), Some("b::c"));
+        assert_eq!(failed_test("test a ... ok"), None);
+        assert_eq!(failed_test("failures:"), None);
+    }
+
+    /// The first test that fails ends the program; one that says nothing and does not end is ended.
+    #[test]
+    fn programs_are_watched() {
+        let runs = |script: &str, limit| {
+            let mut sh = Command::new("sh");
+            watch(sh.args(["-c", script]).stdout(Stdio::piped()).spawn().unwrap(), limit)
+        };
+        let minute = Duration::from_mins(1);
+        assert_eq!(runs("exec sleep 60", Duration::from_millis(50)), End::TooLate);
+        assert_eq!(runs("exec >&-; exec sleep 60", Duration::from_millis(50)), End::TooLate);
+        assert_eq!(runs("echo test a ... ok", minute), End::Passed);
+        assert_eq!(runs("echo test a ... FAILED; exec sleep 600", minute), End::Failed("a".into()));
+        assert_eq!(
+            runs("echo test a ... FAILED; echo test b ... FAILED; exit 1", minute),
+            End::Failed("a".into())
+        );
+        assert_eq!(runs("exit 101", minute), End::Failed(String::new()));
     }
 }
