@@ -1,7 +1,8 @@
 //! One model's session with its buffers, its budget and the boundary that its faults do not cross.
 use crate::{Accounting, ContextError, account};
 use aegis_backend::{
-    BackendError, Binding, MOST_TENSORS, Model, ModelFacts, Place, Runner, SegmentIndex, TensorFacts, catch,
+    BackendError, Binding, Copies, MOST_TENSORS, Model, ModelFacts, Place, Runner, SegmentIndex, TensorFacts,
+    catch,
 };
 use aegis_core::{Blame, Budget, Budgeted, Fault, FaultCode, Nanos, Usable};
 use std::fmt;
@@ -192,6 +193,12 @@ impl ExecutionContext {
             *broken = (fault.usable != Usable::Session).then_some(fault);
         }
         result
+    }
+
+    /// What the copies of the last segment took, where a device counted.
+    #[must_use]
+    pub fn copies(&self) -> Option<Copies> {
+        self.runner.as_ref().and_then(Runner::copies)
     }
 
     /// Executes all segments of one job, one after the other.

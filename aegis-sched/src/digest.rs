@@ -160,7 +160,7 @@ impl Put<'_> {
     }
 
     fn job(&mut self, job: JobId) -> &mut Self {
-        self.word(job.task.0.into()).time(Nanos(job.seq))
+        self.word(job.task.0).time(Nanos(job.seq))
     }
 }
 

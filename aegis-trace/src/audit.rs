@@ -222,12 +222,11 @@ impl Checked<'_> {
                 self.want(Link::Started { segment }, of(Link::Started { segment }));
                 self.want(Link::Ended { segment }, of(Link::Ended { segment }));
             }
+            // A fault that does not void the result, such as an overrun, stands beside the chain.
+            if faulted && modelled && segment + 1 == job.told {
+                self.want(Link::Fault, of(Link::Fault));
+            }
             self.want(Link::Told { segment }, of(Link::Told { segment }));
-        }
-        if faulted && modelled {
-            self.want(Link::Fault, of(Link::Fault));
-        } else if let Some(fault) = of(Link::Fault) {
-            self.links.push((Link::Fault, fault));
         }
         self.want(Link::Retired, of(Link::Retired));
     }

@@ -194,6 +194,8 @@ pub fn names(body: &Body) -> Option<[Option<Named>; 3]> {
         Body::Loaded { task, .. }
         | Body::Profiled { task, .. }
         | Body::Placed { task, .. }
+        | Body::Certified { task, .. }
+        | Body::WithinBudget { task, .. }
         | Body::Admitted { task, .. } => a_task(task),
         Body::Stopping | Body::RecordCost { .. } | Body::ClockChanged { .. } => Some([None; 3]),
         _ => None,

@@ -3,6 +3,7 @@ use crate::contention::Contention;
 use crate::load::Loaded;
 use crate::measure::Wcet;
 use crate::memory::MemoryPlan;
+use crate::watch::watch;
 use crate::{Error, SystemFile};
 use aegis_backend::Place;
 use aegis_context::ExecutionContext;
@@ -13,11 +14,12 @@ use aegis_core::{
 use aegis_memory::{PlanError, RegionKind, SystemError};
 use aegis_sched::dispatcher::{self, Executor, Law, Run};
 use aegis_trace::{
-    Body, Collector, Header, ModelNote, Options, Purpose, Record, TraceClock, TraceKey, recorder, ring_slots,
-    write_signed,
+    Body, Collector, Direction, Header, ModelNote, Options, Purpose, Record, TraceClock, TraceKey, recorder,
+    ring_slots, write_signed,
 };
 use std::path::Path;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// What writes traces.
@@ -28,6 +30,9 @@ pub(crate) const PROGRAM: &str = concat!("aegis ", env!("CARGO_PKG_VERSION"));
 const STALL: Nanos = Nanos::from_secs(1);
 /// The most slots of a ring: 64 MiB of memory, whatever rate a system file states.
 const MOST_SLOTS: usize = 1 << 20;
+
+/// Changes of the device's clock that fit their ring between two visits of its reader: far more than are looked for.
+const CLOCK_CHANGES: u64 = 64;
 
 /// What one run does, besides what the system file says.
 #[derive(Debug)]
@@ -114,6 +119,13 @@ impl Executor for Contexts {
         if let Some(waited) = self.contention.since().filter(|waited| *waited > Nanos::ZERO) {
             record(Body::Contended { job, segment, waited });
         }
+        // A model of several segments has the copies of its last one here.
+        let Some(copies) = self.contexts[job.task.index()].copies() else { return };
+        for (direction, took) in [(Direction::In, copies.inputs), (Direction::Out, copies.outputs)] {
+            if took > Nanos::ZERO {
+                record(Body::Copied { job, segment, direction, took });
+            }
+        }
     }
 }
 
@@ -136,11 +148,13 @@ pub fn execute(
     header.created_unix_ns = now.unix_ns.saturating_sub(now.clock_ns);
     header.clock = clock.note().to_string();
     let preamble = preamble(&loaded, grounds.wcets, grounds.verdict, Some(grounds.plan));
-    let [dispatchers, workers] = rings(grounds.set, &laws, preamble.len() as u64);
+    let [dispatchers, workers] = rings(grounds.set, &laws, preamble.len() as u64 + 1);
     let (mut first, first_tap) = recorder(dispatchers);
     let (second, second_tap) = recorder(workers);
+    let (third, third_tap) = recorder(ring_slots(0, CLOCK_CHANGES));
     let recording = Options { clock: Some(clock), key: options.key.clone(), part_bytes: options.part_bytes };
-    let collector = Collector::create(options.trace, &header, vec![first_tap, second_tap], &recording)?;
+    let collector =
+        Collector::create(options.trace, &header, vec![first_tap, second_tap, third_tap], &recording)?;
     first.record(clock.now(), Body::RecordCost { per_thousand: record_cost(&clock) });
     for body in preamble {
         first.record(clock.now(), body);
@@ -159,11 +173,28 @@ pub fn execute(
         seed: options.seed,
         stop: options.stop,
     };
-    let (contexts, first, second) = dispatcher::run(&run, &clock, contexts, first, second);
+    let ended = AtomicBool::new(false);
+    let (contexts, first, second) = thread::scope(|scope| {
+        // A run without this thread says nothing of the clock, and is none the worse.
+        let _ = thread::Builder::new()
+            .name("aegis-watch".to_owned())
+            .spawn_scoped(scope, || watch(file.spec.device().kind, &clock, third, &ended));
+        let _ended = Ended(&ended);
+        dispatcher::run(&run, &clock, contexts, first, second)
+    });
     drop((first, second));
     let totals = collector.finish()?;
     drop(contexts);
     Ok(totals)
+}
+
+/// Ends the watch when the run ends, however it does.
+struct Ended<'a>(&'a AtomicBool);
+
+impl Drop for Ended<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 /// Writes a trace that says what was loaded and profiled and why the system was rejected, so that a decision against a

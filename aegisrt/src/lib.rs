@@ -30,6 +30,7 @@ mod runtime;
 mod spec;
 mod svg;
 pub mod tasks_file;
+mod watch;
 pub mod zoo;
 
 pub use aegis_backend as backend;

@@ -5,13 +5,15 @@
 //! `AEGIS_RUNS` says how many runs, `AEGIS_SEED` where the seeds begin.
 mod world;
 
-use aegis_core::{JobId, Nanos, Rng, TaskId};
-use aegis_trace::{Collector, Ending, Header, Jobs, Options, Record, Root, Suspect, Trace, recorder};
+use aegis_core::{Event, JobId, Nanos, Rng, TaskId};
+use aegis_trace::{
+    Body, Collector, Ending, Header, Jobs, Options, Record, Root, Suspect, Trace, recorder, ring_slots,
+};
 use std::collections::BTreeMap;
-use world::{Injected, Kind, MS, World};
+use world::{Injected, Kind, MS, Ran, World};
 
 /// Runs where nothing else is said; a campaign asks for more.
-const RUNS: u64 = 120;
+const RUNS: u64 = 48;
 
 fn number(variable: &str, otherwise: u64) -> u64 {
     let text = std::env::var(variable).ok();
@@ -24,7 +26,8 @@ fn trace_of(header: &Header, records: &[Vec<Record>; 3], ring: Option<usize>) ->
     let path = folder.path().join("trace");
     let mut taps = Vec::new();
     for (i, records) in records.iter().enumerate() {
-        let capacity = ring.filter(|_| i == 0).unwrap_or(records.len());
+        // Steps take one slot each.
+        let capacity = ring.filter(|_| i == 0).unwrap_or_else(|| ring_slots(0, records.len() as u64));
         let (mut recorder, tap) = recorder(capacity);
         records.iter().for_each(|record| recorder.record(record.at, record.body));
         taps.push(tap);
@@ -52,6 +55,24 @@ fn expected(injected: Injected, world: &World) -> (Root, Option<TaskId>) {
     }
 }
 
+/// Who suffered: whose response grew most, or who gave no result, without any explanation.
+fn victim(kind: Kind, without: &Ran, with: &Ran) -> Option<JobId> {
+    let grown = with.responses.iter().filter_map(|(key, response)| {
+        let (before, now) = (without.responses.get(key).copied().flatten()?, (*response)?);
+        Some((now.saturating_sub(before), *key))
+    });
+    let (most, key) = grown.max()?;
+    let void = with.responses.iter().find(|(_, response)| response.is_none()).map(|(key, _)| with.names[key]);
+    match kind {
+        Kind::QueueOverflow => void,
+        // Whoever is there when the records end.
+        Kind::RecordingLoss => with.names.values().nth(with.names.len() / 2).copied(),
+        _ if most >= MS => Some(with.names[&key]),
+        Kind::FaultAndRecovery => void,
+        _ => None,
+    }
+}
+
 /// What one run showed.
 struct Outcome {
     right: bool,
@@ -70,42 +91,33 @@ fn one(seed: u64) -> (Kind, Outcome) {
         Kind::QueueOverflow => 0,
         _ => usize::try_from(rng.between(0, world.regular as u64 - 1)).unwrap(),
     };
-    let injected = Injected { kind, task, nth: rng.between(8, 20), size: rng.between(5, 12) * MS };
-    let (without, with) = (world.run(None), world.run(Some(injected)));
+    let size = rng.between(5, 12) * MS;
+    let first = rng.between(5, 15);
+    let without = world.run(None);
+    // The first job of the task for which it matters: a burst into an idle partition makes nobody wait.
+    let (injected, with, victim) = (first..first + 10)
+        .find_map(|nth| {
+            let injected = Injected { kind, task, nth, size };
+            let with = world.run(Some(injected));
+            let victim = victim(kind, &without, &with)?;
+            Some((injected, with, victim))
+        })
+        .unwrap_or_else(|| panic!("seed {seed}: {kind:?} made nobody wait"));
     let queues = match kind {
         Kind::QueueOverflow => (0..=world.regular).map(|i| if i == task { 1 } else { 4 }).collect(),
         _ => world.queues.clone(),
     };
     let header = world.header(queues);
-    let lost_from = with.records[0].len() * 2 / 3;
-    let ring = (kind == Kind::RecordingLoss).then_some(lost_from);
+    // The ring is full right after this job's release was recorded.
+    let ring = (kind == Kind::RecordingLoss).then(|| {
+        let released = |record: &Record| {
+            matches!(record.body, Body::Step { event: Event::Release { job, .. }, .. } if job == victim)
+        };
+        with.records[0].iter().position(released).unwrap() + 1
+    });
     let trace = trace_of(&header, &with.records, ring);
     let jobs = Jobs::of(&trace);
 
-    // Who suffered: by how much its response grew, or that it gave none.
-    let victim: JobId = match kind {
-        Kind::RecordingLoss => {
-            // A job that was there when the records end.
-            let open = jobs.iter().find(|job| job.release.is_some() && job.retired.is_none());
-            open.map_or_else(|| jobs.iter().last().unwrap().id, |job| job.id)
-        }
-        Kind::QueueOverflow => {
-            let refused = with.responses.iter().find(|(_, response)| response.is_none()).unwrap();
-            with.names[refused.0]
-        }
-        _ => {
-            let grown = with.responses.iter().filter_map(|(key, response)| {
-                let (before, now) = (without.responses.get(key).copied().flatten()?, (*response)?);
-                Some((now.saturating_sub(before), *key))
-            });
-            let (most, key) = grown.max().unwrap();
-            let faulted = with.responses.iter().find(|(_, response)| response.is_none());
-            match faulted {
-                Some((key, _)) if most < MS => with.names[key],
-                _ => with.names[&key],
-            }
-        }
-    };
     let explained = jobs.explain(victim).unwrap();
     let suspects = jobs.suspects(&explained);
     let (what, of) = expected(injected, &world);

@@ -104,7 +104,7 @@ impl World {
                 name: ["camera", "lidar", "radar", "imu", "gnss"][i].to_owned(),
                 segments: vec![Nanos(wcet); usize::try_from(segments).unwrap()],
                 arrival,
-                deadline: Some(Nanos(period)),
+                deadline: Some(Nanos(period * 6 / 10)),
                 jitter: Nanos(100 * US),
                 priority: Some(Priority(u32::try_from(period / US).unwrap())),
             });

@@ -143,6 +143,8 @@ impl Jobs<'_> {
         }
         let class = |suspect: &Suspect| match suspect.what {
             Root::QueueFull => 0,
+            // Its end is not known: whatever else is said is of a part of its time.
+            Root::LostRecords if explanation.ending == Ending::Unknown => 0,
             _ if suspect.broken && material(suspect) => 1,
             _ => 2,
         };
@@ -253,7 +255,7 @@ impl Jobs<'_> {
             let dispatch = sum(|kind| matches!(kind, CauseKind::Dispatch));
             above(Root::Dispatch, overheads.dispatch, dispatch);
         }
-        if segment.ended.is_some() {
+        if segment.ended.is_some() && segment.finished.is_some() {
             above(Root::Completion, overheads.completion, sum(|kind| kind == CauseKind::Completion));
         }
         above(Root::Recovery, overheads.recovery.length, sum(|kind| kind == CauseKind::Recovery));
