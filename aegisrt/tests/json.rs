@@ -233,7 +233,7 @@ fn simulate_explain_replay_and_trace() {
         let value = folder.json("replay t", 0);
         assert_eq!(
             keys(&value),
-            ["compared", "complete", "differences", "first_difference", "schema_version"]
+            ["compared", "complete", "decisions_blake3", "differences", "first_difference", "schema_version"]
         );
         assert!(value["compared"].as_u64() >= Some(3 * jobs), "{value}");
         assert_eq!(value["differences"], 0);
