@@ -2,6 +2,7 @@
 //! that counts what one thread takes.
 #[path = "common/hostile.rs"]
 mod hostile;
+#[allow(dead_code, reason = "the fuzzer's own function is for `tests/hostile.rs`")]
 #[path = "../../fuzz/src/trace.rs"]
 mod trace;
 
