@@ -82,8 +82,6 @@ pub struct Jobs<'t> {
     pub(crate) starts_known: bool,
     /// What the trace says of the machine and of what was admitted.
     pub(crate) machine: Machine,
-    /// What the copies of a segment usually take, by task.
-    usual_copies: BTreeMap<TaskId, Nanos>,
     /// Jobs that arrived before their law allows, with the earliest instant at which they may have.
     pub(crate) early: BTreeMap<JobId, Nanos>,
 }
@@ -102,7 +100,6 @@ impl<'t> Jobs<'t> {
             end,
             starts_known: starts && trace.gaps().is_empty(),
             machine: Machine::of(trace),
-            usual_copies: BTreeMap::new(),
             early: BTreeMap::new(),
         };
         let mut due: BTreeMap<u32, u64> = BTreeMap::new();
@@ -113,7 +110,6 @@ impl<'t> Jobs<'t> {
             }
             jobs.add(Moment { at: e.record.at, entry }, e.record.body, &mut chosen);
         }
-        jobs.usual_copies = usual_copies(&jobs.all);
         jobs.early = early(trace, &jobs.all);
         jobs.unseen = unseen(trace, end);
         jobs.occupations = occupations(&jobs.all, &jobs.unseen, end);
@@ -136,11 +132,11 @@ impl<'t> Jobs<'t> {
         self.up_to(JobId { task, seq: u64::MAX })
     }
 
-    /// What the copies of one segment of the task may take before they are slow: the declared overhead, or the median of
-    /// the trace where none is declared.
-    pub(crate) fn usual_copies(&self, task: TaskId) -> Nanos {
+    /// What the copies of one segment may take before they are slow: the declared overhead. Where none is declared they
+    /// are part of what the WCET bounds, and never slow by themselves.
+    pub(crate) fn copies_allowed(&self) -> Nanos {
         match self.trace.header().set.overheads().copy {
-            Nanos::ZERO => self.usual_copies.get(&task).copied().unwrap_or_default(),
+            Nanos::ZERO => Nanos::MAX,
             declared => declared,
         }
     }
@@ -323,26 +319,6 @@ fn early(trace: &Trace, jobs: &BTreeMap<JobId, Job>) -> BTreeMap<JobId, Nanos> {
         }
     }
     early
-}
-
-/// The median of what the copies of a segment took, for tasks that have any.
-fn usual_copies(jobs: &BTreeMap<JobId, Job>) -> BTreeMap<TaskId, Nanos> {
-    let mut copies: BTreeMap<TaskId, Vec<Nanos>> = BTreeMap::new();
-    for job in jobs.values() {
-        for segment in &job.segments {
-            let both = segment.copied_in.saturating_add(segment.copied_out);
-            if both > Nanos::ZERO {
-                copies.entry(job.id.task).or_default().push(both);
-            }
-        }
-    }
-    copies
-        .into_iter()
-        .map(|(task, mut copies)| {
-            copies.sort_unstable();
-            (task, copies[copies.len() / 2])
-        })
-        .collect()
 }
 
 /// Who held the partition when. A segment whose end is missing held it at most until the next choice at a

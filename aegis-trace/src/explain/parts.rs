@@ -6,8 +6,8 @@
 //! 3. up to the segment's WCET: *ran*. With the WCET go the launch and copy overheads that are declared, because they are
 //!    measured together; and those for dispatch and completion where no worker recorded;
 //! 4. the time in which others had the processor: *contended*, within the WCET or not;
-//! 5. what is left is above the WCET. Of that, copies explain what they took above their declared overhead, or above the
-//!    task's median where none is declared (that part stays *copy*), and a clock lower than at the beginning explains the
+//! 5. what is left is above the WCET. Of that, copies explain what they took above their overhead where one is
+//!    declared (that part stays *copy*), and a clock lower than at the beginning explains the
 //!    share by which it was lower: *slow clock*;
 //! 6. nothing explains the rest: *ran over*;
 //! 7. its outputs: *copy*.
@@ -74,7 +74,7 @@ impl Jobs<'_> {
         let contended = take(segment.contended);
         let above = ended.saturating_sub(started).saturating_sub(wcet);
         // What explains that it took longer than its WCET, the rest of which is its own.
-        let slow_copies = (copied_in + copied_out).saturating_sub(self.usual_copies(id.task));
+        let slow_copies = (copied_in + copied_out).saturating_sub(self.copies_allowed());
         let above = above.saturating_sub(contended).saturating_sub(slow_copies).min(left);
         let slowed = self.machine.slowed(started, ended);
         let slow = slowed.map_or(Nanos::ZERO, |slowed| slowed.lost.min(above));

@@ -275,8 +275,7 @@ impl Jobs<'_> {
         };
         let contended = sum(|kind| matches!(kind, CauseKind::Contended { .. }));
         explain(Root::Contention, Nanos::ZERO, contended, contended);
-        let (copied, usual) =
-            (sum(|kind| matches!(kind, CauseKind::Copy { .. })), self.usual_copies(by.task));
+        let (copied, usual) = (sum(|kind| matches!(kind, CauseKind::Copy { .. })), self.copies_allowed());
         explain(Root::Copy, usual, copied, copied.saturating_sub(usual));
         explain(Root::Overrun, charged, executed, Nanos::MAX);
         breaks

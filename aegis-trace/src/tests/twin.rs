@@ -298,14 +298,8 @@ fn executing(truth: &Truth, id: JobId, segment: u16, nth: u64, last: u64) -> Tic
     let ended = held.ended <= last;
     let length = held.ended.min(last) - held.started;
     let ([inputs, outputs], others) = if ended { (held.copied, held.contended) } else { ([0, 0], 0) };
-    // The middle one of all that this task copied, of those that are on record.
-    let known = truth.held.iter().filter(|((job, _), held)| job.task == id.task && held.ended <= last);
-    let mut copies: Vec<u64> = known.map(|(_, held)| held.copied.iter().sum()).filter(|n| *n > 0).collect();
-    copies.sort_unstable();
-    let usual = copies.get(copies.len() / 2).copied().unwrap_or(0);
-    let named = others + (inputs + outputs).saturating_sub(usual);
     let rest = length - inputs - outputs - others;
-    let over = length.saturating_sub(wcet).saturating_sub(named).min(rest);
+    let over = length.saturating_sub(wcet).saturating_sub(others).min(rest);
     if nth <= inputs {
         Tick::Copy(segment, Direction::In)
     } else if nth <= inputs + rest - over {
