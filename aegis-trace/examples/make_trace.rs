@@ -1,11 +1,12 @@
 //! Writes traces to try things on: `make_trace FILE MEGABYTES` one of about that size, of 20 tasks that run as a scheduler
-//! would have them; `make_trace --find FILE JOB` times what it takes to list the records of one job of it, from opening the file on;
+//! would have them; `make_trace --find FILE JOB` times what it takes to answer for one job of it, from opening the file on;
 //! `make_trace --corpus FOLDER` writes the small ones that fuzzing starts from.
 use aegis_core::{
     Action, Decision, Event, JobId, Nanos, Outcome, Overheads, Policy, Rng, TaskDraft, TaskId, TaskSet, Why,
 };
 use aegis_trace::{
-    Body, Collector, Header, Options, Query, Record, Selection, TraceFile, recorder, write_all, write_file,
+    Body, Collector, Header, Jobs, Options, Query, Record, Selection, TraceFile, recorder, write_all,
+    write_file,
 };
 use std::error::Error;
 use std::path::Path;
@@ -101,7 +102,7 @@ fn corpus(folder: &Path) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// How long it takes to list the records of a job.
+/// How long it takes to list the records of a job, and to explain it.
 fn find(path: &Path, job: &str) -> Result<(), Box<dyn Error>> {
     let begun = Instant::now();
     let file = TraceFile::open(path)?;
@@ -114,6 +115,11 @@ fn find(path: &Path, job: &str) -> Result<(), Box<dyn Error>> {
     let blocks = file.blocks_for(&selection).count();
     println!("{} bytes, {} blocks of records", std::fs::metadata(path)?.len(), file.blocks().len());
     println!("opened after {opened:.1?}; {found} records of {job} in {blocks} blocks after {listed:.1?}");
+    let begun = Instant::now();
+    let around = TraceFile::open(path)?.around(id)?;
+    let explained = Jobs::of(&around).explain(id)?;
+    println!("explained after {:.1?} from {} records", begun.elapsed(), around.entries().len());
+    println!("{}", around.header().narrate(&explained));
     Ok(())
 }
 

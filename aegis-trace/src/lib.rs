@@ -5,6 +5,7 @@
 //! [`Jobs::explain`] says where the time of one job went.
 #![deny(unsafe_code)]
 
+mod around;
 mod audit;
 mod blame;
 mod blocks;

@@ -46,6 +46,10 @@ fn hostile_files_in_the_file_system() {
         if let (Ok(part), Ok(whole)) = (part, Trace::open(&path)) {
             assert_eq!(part.entries(), whole.entries(), "seed {seed}, round {round}");
         }
+        if let Some(job) = file.blocks().iter().find_map(|block| block.summary.tasks.keys().next()) {
+            let job = aegis_core::JobId { task: aegis_core::TaskId(*job), seq: 1 };
+            let _ = file.around(job);
+        }
     }
     assert!(opened > 500, "{opened}");
 }
