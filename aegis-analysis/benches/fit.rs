@@ -1,4 +1,4 @@
-//! What the questions beside the verdict cost: optimal priorities, all margins, room for a newcomer, segments, remedies.
+//! What the questions beside the verdict cost: latest schedules, priorities, margins, room, segments, remedies.
 //!
 //! `cargo bench -p aegis-analysis --bench fit`. Sets with implicit deadlines, periods log-uniform in 10 ms to 1 s, one seed; each
 //! figure is the median and the worst of the sets, in the same run beside one full verdict of the same set.
@@ -7,10 +7,11 @@
     clippy::cast_sign_loss,
     reason = "random times are drawn as floats"
 )]
+use aegis_analysis::critical::{Ties, of_bound};
 use aegis_analysis::sensitivity::{Newcomer, margins, room};
 use aegis_analysis::split::{Cuts, fewest};
 use aegis_analysis::{admit, assignment, remedies};
-use aegis_core::{Nanos, Overheads, Policy, Rng, TaskDraft, TaskSet};
+use aegis_core::{Nanos, Overheads, Policy, Rng, TaskDraft, TaskId, TaskSet, Verdict};
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
@@ -49,7 +50,7 @@ fn time<T>(mut f: impl FnMut() -> T) -> Duration {
     start.elapsed()
 }
 
-fn row(what: &str, sets: &[TaskSet], f: impl Fn(&TaskSet)) {
+fn row<T>(what: &str, sets: &[T], f: impl Fn(&T)) {
     let mut times: Vec<Duration> = sets.iter().map(|set| time(|| f(set))).collect();
     times.sort_unstable();
     println!(
@@ -86,6 +87,16 @@ fn main() {
                     }
                 }
                 if n < 100 {
+                    let answered: Vec<(TaskSet, Verdict)> =
+                        sets.iter().map(|set| (set.clone(), admit(set))).collect();
+                    row("latest schedule of each task", &answered, |(set, verdict)| {
+                        for (i, task) in verdict.tasks.iter().enumerate() {
+                            if let Some(bound) = &task.bound {
+                                let _ =
+                                    black_box(of_bound(set, TaskId::from(i), bound, Ties::InOrderOfRelease));
+                            }
+                        }
+                    });
                     row("all margins", &sets, |set| {
                         black_box(margins(set));
                     });

@@ -1,4 +1,7 @@
 //! What one started segment can delay under EDF: a staircase over the deadline that is delayed.
+//!
+//! It is the same for every task, but for one: a job that is itself overtaken has arrived at one instant exactly, which
+//! leaves the job that overtakes it less room.
 use super::load::Load;
 use aegis_core::TaskId;
 
@@ -16,8 +19,20 @@ pub(super) struct Blocking {
 
 impl Blocking {
     pub(super) fn new(loads: &[Load]) -> Self {
-        let mut stairs: Vec<_> =
-            loads.iter().map(|load| (load.blocks_before(), load.id, load.longest - 1)).collect();
+        Self::until(loads, Load::blocks_before)
+    }
+
+    /// The same for the deadlines of one task, whose own segments delay them for less long: until
+    /// [`Load::blocks_own_before`].
+    pub(super) fn of_task(loads: &[Load], task: &Load) -> Self {
+        Self::until(loads, |load| match task.blocks_own_before() {
+            Some(end) if load.id == task.id => end,
+            _ => load.blocks_before(),
+        })
+    }
+
+    fn until(loads: &[Load], end: impl Fn(&Load) -> i128) -> Self {
+        let mut stairs: Vec<_> = loads.iter().map(|load| (end(load), load.id, load.longest - 1)).collect();
         // Of equal waits the one that lasts longest stands for the shorter ones; of equals in that too, the first.
         stairs.sort_by_key(|&(end, id, _)| (end, core::cmp::Reverse(id)));
         for k in (1..stairs.len()).rev() {

@@ -16,13 +16,23 @@
 //! `R_i = max over a of f − a`. `B(d)` is the longest rest of
 //! a segment that started at −1 for a job with its deadline after `d`, which task k can have while `n_k(d) < α_k(J_k)`
 //! or `n_k(d) = 0`: other jobs that arrived with it before 0 are at most `α_k(J_k) − 1`, and more of them than that are
-//! more work without it. Only those `a` matter at which some `n_j(d)` rises, and only
+//! more work without it. For the analysed task itself that is not enough. Its blocking job arrives after the analysed
+//! one, which arrives at `a` and nowhere else, by `δ_i` or more (a period), and at −1 at the latest: `a + δ_i ≤ −1`.
+//! Of another task only the number of jobs with deadlines up to `d` counts, and as many as block it leave room: they
+//! arrive at `−J_k + m · T_k`, the blocking one at the next such instant, which is −1 or before while
+//! `n_k(d) · T_k ≤ J_k − 1`. Only those `a` matter at which some `n_j(d)` rises, and only
 //! below the longest busy period `L` of all tasks: a blocker is none of the jobs with deadlines up to `d`, so that
 //! `L`, which contains it, leaves the resource idle for those before it ends.
 //!
 //! `f` never falls as `a` grows: where a task ceases to block, its `n_j` rises, and its whole `C` is at least one tick more
 //! than the wait for a segment that had started, which is as much as stalls may have begun earlier while it blocked. So
 //! no arrival between two others ends later than the later of them, and most need no look: branch and bound over `a`.
+//! Where the task ceases to block itself, `f` may fall; what arrives before and after that is searched on its own.
+//!
+//! Exact: with one segment a job and periods every wait above is attained by the arrivals above, releases at 0 (or at the
+//! arrival, if that is later) and executions of `C`. With segments the blocking one may be the second of its job, whose
+//! first takes at least a tick, so that the job arrived too early to be later than `d`; with curves arrivals as dense
+//! backwards from `a` as from −J may not exist. Then, if some job can be overtaken, the bound is safe and may not be attained.
 use super::blocking::Blocking;
 use super::busy_period::{NoBound, Steps, busy_period, least_fixed_point};
 use super::derivation::Scenario;
@@ -38,7 +48,10 @@ pub fn response_times(set: &TaskSet) -> Vec<Result<Bound, NoBound>> {
     let (loads, stalls) = (loads(set), Stalls::new(set.overheads()));
     let length = busy_period(&loads.iter(), None, &stalls, &mut Steps::new(super::STEP_LIMIT));
     let blocking = Blocking::new(&loads);
-    Steps::shared(loads.len(), |i, steps| bound(&loads, &stalls, i, &blocking, length?, steps))
+    Steps::shared(loads.len(), |i, steps| {
+        let own = loads[i].blocks_own_before().map(|_| Blocking::of_task(&loads, &loads[i]));
+        bound(&loads, &stalls, i, own.as_ref().unwrap_or(&blocking), length?, steps)
+    })
 }
 
 /// An arrival that was looked at, with the start and the end of the last segment of its job.
@@ -86,15 +99,25 @@ fn bound(
         Ok(rises.max().map_or(first, |due| (due - deadline).max(first)))
     };
 
-    // First, the earliest arrival and the last.
+    // First, the earliest arrival and the last; both also of those that the task itself can block, if it can.
     let response = |tried: Tried| i128::from(tried.end) - tried.arrival;
     let earliest = start(first, 0, steps)?;
-    let latest = start(last_rise(i128::from(length) - 1, steps)?, earliest.start, steps)?;
-    let mut worst = if response(latest) > response(earliest) { latest } else { earliest };
+    let latest = last_rise(i128::from(length) - 1, steps)?;
+    let alone = task.blocks_own_before().map(|end| end - deadline);
+    let mut between = match alone.filter(|alone| (first + 1..=latest).contains(alone)) {
+        Some(alone) => {
+            let blocked = start(last_rise(alone - 1, steps)?, earliest.start, steps)?;
+            let alone = start(alone, 0, steps)?;
+            vec![(earliest, blocked), (alone, start(latest, alone.start, steps)?)]
+        }
+        None => vec![(earliest, start(latest, earliest.start, steps)?)],
+    };
+    let ends = between.iter().flat_map(|(low, high)| [*low, *high]);
+    let mut worst =
+        ends.fold(earliest, |worst, tried| if response(tried) > response(worst) { tried } else { worst });
 
     // Then, between two arrivals, halves: what ends by the later one has arrived after the earlier one. That is not
     // worth a look if it responds in less than the worst, or if it ends no later than the earlier one.
-    let mut between = vec![(earliest, latest)];
     while let Some((low, high)) = between.pop() {
         let most = i128::from(high.end) - (low.arrival + 1);
         if most < response(worst) || low.end == high.end {

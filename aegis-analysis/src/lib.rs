@@ -6,10 +6,10 @@
 //! arrival.
 //!
 //! Exact with three exceptions, all on the safe side. An arrival curve that is not subadditive allows arrivals that cannot
-//! all happen. Where releases of one task overtake each other (jitter above the period, or a burst with jitter), EDF, segments,
-//! and curves under fixed priorities and FIFO, give bounds that may not be attained. And where ΣC/T of a task and
-//! of what is served before it is exactly 1, with blocking or jitter, a busy period never ends; the answer is then "no
-//! bound", although responses may be bounded.
+//! all happen. Where releases of one task overtake each other (jitter above the period, or a burst with jitter), bounds
+//! of sets with several segments or curves may not be attained. And where ΣC/T of a task and of what is served before it
+//! is exactly 1, with blocking or jitter, a busy period never ends; the answer is then "no bound", although responses may
+//! be bounded.
 //!
 //! [`quick`] decides without bounds, in microseconds; [`admit`] takes its verdict from there.
 //!
@@ -64,7 +64,7 @@ pub use quick::QuickVerdict;
 pub use remedy::{Remedy, remedies};
 pub use system::{
     ChainBound, ChainVerdict, PartitionVerdict, SystemRejection, SystemTaskVerdict, SystemVerdict, TaskBound,
-    Theorem, analyse,
+    Theorem, analyse, analyse_at_offsets,
 };
 
 use aegis_core::{Bound, Nanos, Policy, Rejection, TaskId, TaskSet, TaskVerdict, TermKind, Verdict};

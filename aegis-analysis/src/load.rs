@@ -172,4 +172,14 @@ impl Load {
     pub(super) fn blocks_before(&self) -> i128 {
         self.first_deadline() + i128::from(self.arrival.distance(self.overtaken()))
     }
+
+    /// Under EDF, a segment of this task that started at −1 delays this task's own jobs with deadlines before this one;
+    /// `None` where no job of it can be overtaken.
+    ///
+    /// The delayed job arrived at `d − D`, exactly, and the one that blocks it after that and at −1 at the latest. No two
+    /// jobs of the task arrive closer to each other than `δ`, the least distance: `d − D + δ ≤ −1`.
+    pub(super) fn blocks_own_before(&self) -> Option<i128> {
+        let apart = i128::from(self.arrival.distance(1)).max(1);
+        (self.overtaken() > 0).then(|| self.blocks_before().min(i128::from(self.d) - apart))
+    }
 }

@@ -8,7 +8,7 @@
 //! of all schedules, and the first that it admits is the answer. That none is found says nothing: to find offsets is
 //! strongly NP-hard (Jeffay, Stanat, Martel, RTSS 1991).
 use super::jobs::Limits;
-use super::jobs::periodic::{OffsetsVerdict, offsets_verdict};
+use super::jobs::periodic::{AtOffsets, at_offsets};
 use super::load::loads;
 use aegis_core::{Bytes, Nanos, PartitionId, Rng, System, SystemTask, TaskSet};
 
@@ -63,8 +63,7 @@ fn proven(set: &TaskSet, offsets: &[Nanos]) -> bool {
     let Ok(system) = System::new(sporadic.partitions().to_vec(), tasks.collect(), Vec::new()) else {
         return false;
     };
-    let verdict = offsets_verdict(&system, PartitionId(0), &LIMITS);
-    matches!(verdict, OffsetsVerdict::Offsets { admitted: true, .. })
+    matches!(at_offsets(&system, PartitionId(0), &LIMITS), Ok(AtOffsets { admitted: true, .. }))
 }
 
 fn least_common_multiple(a: u64, b: u64) -> Option<u64> {

@@ -7,12 +7,14 @@
 //! | low and high tasks under fixed priorities, with high WCETs | [`criticality`] |
 //! | high WCETs otherwise | the plain theorem, with high WCETs always |
 //! | nothing of that | [`admit`]: the plain theorem of its policy, exact |
+//! | offsets, where the row above does not admit and [`analyse_at_offsets`] is asked | [`jobs::at_offsets`] |
 //!
 //! Each row includes what is above it only as far as its own file says; what a theorem does not look at is taken in the
-//! worse way: offsets as unknown, criticality as a reservation of the high WCETs, BCETs as 0 where only the worst counts.
+//! worse way: offsets as unknown in all rows but the last, criticality as a reservation of the high WCETs, BCETs as 0 where only the worst counts.
 use super::chain::{self, Activation, ChainProblem, Latency};
 use super::criticality::{self, ModeBounds};
 use super::holistic::UNDECIDED;
+use super::jobs::{self, AtOffsets, Limits, OffsetBound, Undecided};
 use super::suspension::{self, Response};
 use super::{NoBound, admit, utilisation};
 use aegis_core::{
@@ -34,6 +36,8 @@ pub enum Theorem {
     MixedCriticality,
     /// Tasks started by the ends of others, on this partition and others.
     Holistic,
+    /// Every schedule of strictly periodic tasks at the offsets that they state.
+    Offsets,
 }
 
 impl Theorem {
@@ -46,6 +50,7 @@ impl Theorem {
             Self::Suspension => "suspension",
             Self::MixedCriticality => "mixed_criticality",
             Self::Holistic => "holistic",
+            Self::Offsets => "offsets",
         }
     }
 }
@@ -61,6 +66,8 @@ pub enum TaskBound {
     Modes(ModeBounds),
     /// In a system with chains that are started by events, from the nominal arrival.
     Event(Activation),
+    /// At its stated offset.
+    Offsets(OffsetBound),
 }
 
 /// The answer for one task.
@@ -83,8 +90,12 @@ pub struct PartitionVerdict {
     pub partition: PartitionId,
     /// Which theorem decided.
     pub theorem: Theorem,
-    /// The whole answer of the plain theorem, where that decided; its tasks count within the partition.
+    /// The whole answer of the plain theorem, for arrivals at any time, where that applies; its tasks count within the
+    /// partition.
     pub verdict: Option<Verdict>,
+    /// What the stated offsets show, where they were asked for, some task states one, and arrivals at any time may make
+    /// a job late. Where that admits, it decided.
+    pub offsets: Option<Result<AtOffsets, Undecided>>,
 }
 
 /// The end-to-end answer for one chain.
@@ -247,6 +258,20 @@ impl SystemVerdict {
 /// Whether every task of every partition and every chain meets its deadline, each by the theorem that fits.
 #[must_use]
 pub fn analyse(system: &System) -> SystemVerdict {
+    whole(system, None)
+}
+
+/// [`analyse`]; and where that does not admit the tasks of a partition, although they ask for no more than all of its
+/// time, what the offsets that they state show, within `limits`.
+///
+/// An answer for arrivals at any time is the stronger one, so that offsets are not looked at where it admits. Where they
+/// do, it holds only as long as every task of the partition arrives at its offset and then exactly every period.
+#[must_use]
+pub fn analyse_at_offsets(system: &System, limits: &Limits) -> SystemVerdict {
+    whole(system, Some(limits))
+}
+
+fn whole(system: &System, at_offsets: Option<&Limits>) -> SystemVerdict {
     let mut rejections = Vec::new();
     let Some(reserving) = reserving(system) else {
         return undecided(system);
@@ -270,9 +295,13 @@ pub fn analyse(system: &System) -> SystemVerdict {
             continue;
         }
         let verdict = if crossed[partition.index()] {
-            PartitionVerdict { partition, theorem: Theorem::Holistic, verdict: None }
+            PartitionVerdict { partition, theorem: Theorem::Holistic, verdict: None, offsets: None }
         } else {
-            let (verdict, overload) = alone(system, &reserving, partition, &mut bounds);
+            let (mut verdict, overload) = alone(system, &reserving, partition, &mut bounds);
+            // Nothing helps an overload.
+            if let (Some(limits), None) = (at_offsets, &overload) {
+                look_at_offsets(&reserving, &mut verdict, &mut bounds, limits);
+            }
             rejections.extend(overload);
             verdict
         };
@@ -387,7 +416,33 @@ fn alone(
     for (id, bound) in ids.iter().zip(found) {
         bounds[id.index()] = bound;
     }
-    (PartitionVerdict { partition, theorem, verdict: plain }, overload)
+    (PartitionVerdict { partition, theorem, verdict: plain, offsets: None }, overload)
+}
+
+/// Asks the stated offsets where `bounds` of arrivals at any time do not admit, and takes what they show where they do.
+fn look_at_offsets(
+    reserving: &System,
+    verdict: &mut PartitionVerdict,
+    bounds: &mut [Result<TaskBound, NoBound>],
+    limits: &Limits,
+) {
+    let tasks = || reserving.on(verdict.partition);
+    let late = |(id, task): (TaskId, &SystemTask)| match &bounds[id.index()] {
+        Ok(bound) => wcrt(bound) > chain::deadline(task),
+        Err(_) => true,
+    };
+    let admitted = verdict.verdict.as_ref().is_none_or(Verdict::admitted);
+    if tasks().all(|(_, task)| task.offset.is_none()) || (admitted && !tasks().any(late)) {
+        return;
+    }
+    let found = jobs::at_offsets(reserving, verdict.partition, limits);
+    if let Ok(AtOffsets { admitted: true, tasks, .. }) = &found {
+        verdict.theorem = Theorem::Offsets;
+        for bound in tasks {
+            bounds[bound.task.index()] = Ok(TaskBound::Offsets(*bound));
+        }
+    }
+    verdict.offsets = Some(found);
 }
 
 /// The answer of the plain theorem for one task; terms name tasks of the system.
@@ -406,16 +461,22 @@ fn plain_bound(verdict: &Verdict, i: usize, ids: &[TaskId]) -> Result<TaskBound,
 }
 
 fn task_verdict(id: TaskId, task: &SystemTask, bound: Result<TaskBound, NoBound>) -> SystemTaskVerdict {
-    let wcrt = bound.as_ref().ok().map(|bound| match bound {
+    let wcrt = bound.as_ref().ok().map(wcrt);
+    SystemTaskVerdict { task: id, wcrt, deadline: chain::deadline(task), bound }
+}
+
+/// What is compared with the deadline.
+fn wcrt(bound: &TaskBound) -> Nanos {
+    match bound {
         TaskBound::Plain(bound) => bound.wcrt,
         TaskBound::Suspending(response) => response.wcrt,
         TaskBound::Event(activation) => activation.wcrt(),
+        TaskBound::Offsets(bound) => bound.worst,
         TaskBound::Modes(modes) => {
             let low = modes.low.as_ref().map_or(Nanos::MAX, |bound| bound.wcrt);
             low.max(modes.high.map_or(Nanos::ZERO, |high| high.unwrap_or(Nanos::MAX)))
         }
-    });
-    SystemTaskVerdict { task: id, wcrt, deadline: chain::deadline(task), bound }
+    }
 }
 
 /// The latest end of the tasks that end `chain`, from the arrival that started it.

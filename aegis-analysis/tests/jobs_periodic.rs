@@ -3,8 +3,8 @@ mod schedules;
 
 use aegis_analysis::jobs::table::{NoTable, Output, Slot, TableOptions, check, table};
 use aegis_analysis::jobs::{
-    Edge, Job, JobSet, Limits, Method, NoCyclicTable, OffsetsVerdict, PeriodicError, Span, Ties, Undecided,
-    cyclic_table, offsets_verdict, periodic,
+    AtOffsets, Edge, Job, JobSet, Limits, Method, NoCyclicTable, OffsetsVerdict, PeriodicError, Span, Ties,
+    Undecided, cyclic_table, offsets_verdict, periodic,
 };
 use aegis_core::{
     Chain, HostPart, Nanos, Overheads, Partition, PartitionId, Policy, Rng, Segment, Stall, System,
@@ -131,7 +131,8 @@ fn fixed_times_come_out_as_simulated() {
     let mut compared = 0;
     for seed in 1_000..1_000 + 400 * scale() {
         let system = random_system(&mut Rng::new(seed), false);
-        let OffsetsVerdict::Offsets { admitted: true, tasks, answer, .. } = verdict(&system) else {
+        let OffsetsVerdict::Offsets(AtOffsets { admitted: true, tasks, answer, .. }) = verdict(&system)
+        else {
             continue;
         };
         let simulated = simulate(&system, 27 + 48 * 10, |least, _| least);
@@ -164,7 +165,9 @@ fn no_simulation_exceeds_a_bound() {
     for seed in 2_000..2_000 + 300 * scale() {
         let rng = &mut Rng::new(seed);
         let system = random_system(rng, true);
-        let OffsetsVerdict::Offsets { admitted: true, tasks, .. } = verdict(&system) else { continue };
+        let OffsetsVerdict::Offsets(AtOffsets { admitted: true, tasks, .. }) = verdict(&system) else {
+            continue;
+        };
         admitted += 1;
         let mut most = vec![0; tasks.len()];
         for run in 0..30 {
@@ -194,7 +197,8 @@ fn offsets_admit_what_no_sporadic_test_can() {
     let apart = system(Policy::Edf, tasks(5));
     let set = apart.partition_set(FIRST).unwrap().unwrap();
     assert!(!aegis_analysis::admit(&set).admitted());
-    let OffsetsVerdict::Offsets { admitted: true, tasks: bounds, answer, .. } = verdict(&apart) else {
+    let OffsetsVerdict::Offsets(AtOffsets { admitted: true, tasks: bounds, answer, .. }) = verdict(&apart)
+    else {
         panic!()
     };
     assert_eq!((bounds[0].best, bounds[0].worst, bounds[1].worst), (Nanos(3), Nanos(4), Nanos(5)));
@@ -265,7 +269,8 @@ fn what_is_not_periodic_falls_back_to_the_sporadic_test() {
 #[test]
 fn a_cut_leaves_no_job_behind() {
     let tasks = vec![task("a", 0, [2, 2], 10, 10, 0), task("b", 1, [1, 1], 10, 10, 0)];
-    let OffsetsVerdict::Offsets { admitted: true, jobs, tasks, .. } = verdict(&system(Policy::Edf, tasks))
+    let OffsetsVerdict::Offsets(AtOffsets { admitted: true, jobs, tasks, .. }) =
+        verdict(&system(Policy::Edf, tasks))
     else {
         panic!()
     };
@@ -298,7 +303,7 @@ fn overheads_are_in_the_jobs() {
     assert_eq!((first.deadline, next.deadline), (Nanos(9_007), Nanos(19_007)));
     let delay = Span::new(Nanos(1), Nanos(8));
     assert_eq!(jobs.set.edges()[0], Edge { from: 0, to: 1, delay });
-    let OffsetsVerdict::Offsets { admitted: true, tasks, .. } = verdict(&system) else { panic!() };
+    let OffsetsVerdict::Offsets(AtOffsets { admitted: true, tasks, .. }) = verdict(&system) else { panic!() };
     assert_eq!((tasks[0].best, tasks[0].worst), (Nanos(5 + 1 + 1), Nanos(5 + 680 + 8 + 83)));
 }
 
@@ -318,7 +323,9 @@ fn limits_leave_a_sound_answer() {
     let tasks: Vec<SystemTask> = (0..6).map(|i| task(&format!("t{i}"), i, [1, 4], 40, 40, 10)).collect();
     let roomy = system(Policy::Edf, tasks);
     let none = Limits { states: 0, ..Limits::default() };
-    let OffsetsVerdict::Offsets { admitted: true, answer, .. } = offsets_verdict(&roomy, FIRST, &none) else {
+    let OffsetsVerdict::Offsets(AtOffsets { admitted: true, answer, .. }) =
+        offsets_verdict(&roomy, FIRST, &none)
+    else {
         panic!()
     };
     assert_eq!((answer.method, answer.exact), (Method::BusyWindows, false));

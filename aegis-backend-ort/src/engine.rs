@@ -2,6 +2,7 @@
 use crate::ffi::arena::{self, ArenaStats};
 use crate::ffi::bound::{Bound, pinned, place, stay_on_device};
 use crate::host::tensors;
+use crate::profiling::profiled;
 use crate::provider::{Kind, Target, said};
 use aegis_backend::onnx::Outline;
 use aegis_backend::{Artifact, BackendError, DeviceBinding, ModelFacts, Place, Scratch, TensorFacts, catch};
@@ -105,7 +106,7 @@ pub(crate) fn make(
         None => unsupported(with_remedy(said(&error.to_string()), target.cpu_fallback)),
     };
     let commit = |target: &Target| {
-        catch(|| target.builder(environment)?.commit_from_memory(artifact.bytes()))
+        catch(|| profiled(target.builder(environment)?, artifact)?.commit_from_memory(artifact.bytes()))
             .map_err(|why| BackendError::Panicked { path: path(), why })
     };
     // Only what does not do without the host pays for it.

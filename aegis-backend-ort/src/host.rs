@@ -1,4 +1,5 @@
 //! A model on the host: its facts, and the ONNX Runtime session that its sessions share.
+use crate::profiling::profiled;
 use crate::session::OrtSession;
 use aegis_backend::onnx::{Outline, Port};
 use aegis_backend::{
@@ -72,7 +73,7 @@ fn commit(
         if let Some(threads) = threads {
             builder = builder.with_intra_threads(threads.max(1) as usize)?;
         }
-        builder.commit_from_memory(artifact.bytes())
+        profiled(builder, artifact)?.commit_from_memory(artifact.bytes())
     })
     .map_err(|why| BackendError::Panicked { path: path(), why })?
     .map_err(|error| match error.code() {

@@ -21,6 +21,10 @@
 //! constants in ONNX Runtime; [`ModelFacts::weights`] is the sum of both. Weights
 //! that ONNX Runtime packs for its kernels come on top and are not reported by it.
 //!
+//! **Profiles.** Where the environment variable `AEGIS_ORT_PROFILE` is set, every session writes ONNX Runtime's profile of
+//! itself into a file whose path begins with it, followed by the model's name, the session's number and the time. It is
+//! complete when the session has ended. Profiling takes time at every operator.
+//!
 //! **Threads.** Sessions of one model with the same number of threads share one ONNX Runtime session and take turns in
 //! it: ort considers concurrent runs of one session unsafe. Threads do not spin while they wait for work.
 //!
@@ -81,6 +85,7 @@ mod ffi;
 mod find;
 mod host;
 mod process;
+mod profiling;
 mod provider;
 mod session;
 mod tensor;

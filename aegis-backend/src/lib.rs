@@ -37,5 +37,5 @@ pub use error::BackendError;
 pub use facts::{DType, Dim, ModelFacts, Place, Scratch, TensorFacts, TensorLife};
 pub use io::{Io, TensorMut, TensorRef};
 pub use panics::catch;
-pub use runner::{MOST_TENSORS, Runner};
+pub use runner::{Copies, MOST_TENSORS, Runner};
 pub use tensor::{TensorBuf, fill_random, run_job};

@@ -3,8 +3,8 @@ use crate::{
     BackendError, Binding, DType, DeviceSession, HostSession, Io, Model, ModelFacts, Place, SegmentIndex,
     Session, TensorBuf, TensorFacts, TensorMut, TensorRef,
 };
-use aegis_core::{Blame, Bytes, Fault, FaultCode, Usable};
-use aegis_cuda::Staging;
+use aegis_core::{Blame, Bytes, Fault, FaultCode, Nanos, Usable};
+use aegis_cuda::{CudaError, Event, Staging, Stream};
 use std::fmt;
 
 /// The most inputs, and the most outputs, that a model may have. A run lists them on the stack.
@@ -23,7 +23,52 @@ enum Flow {
     Device {
         session: Box<dyn DeviceSession>,
         staging: Staging,
+        marks: Marks,
     },
+}
+
+/// What the copies of one segment took, as the device counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Copies {
+    /// Of its inputs.
+    pub inputs: Nanos,
+    /// Of its outputs.
+    pub outputs: Nanos,
+}
+
+/// Marks on the stream around the copies of a segment. What they show is told beside the run and never makes it fail.
+struct Marks {
+    /// Before the inputs, behind them, before the outputs, behind them.
+    events: [Event; 4],
+    /// Whether all of them were put on the stream by the last run.
+    set: bool,
+}
+
+impl Marks {
+    fn new(stream: &Stream) -> Result<Self, CudaError> {
+        let event = || Event::timed(stream.context());
+        Ok(Self { events: [event()?, event()?, event()?, event()?], set: false })
+    }
+
+    /// Puts the next two marks around the work of `enqueue`.
+    fn around<T>(
+        &mut self,
+        first: usize,
+        staging: &mut Staging,
+        enqueue: impl FnOnce(&mut Staging) -> Result<T, CudaError>,
+    ) -> Result<T, CudaError> {
+        let before = self.events[first].record(staging.stream()).is_ok();
+        let done = enqueue(staging)?;
+        self.set &= before && self.events[first + 1].record(staging.stream()).is_ok();
+        Ok(done)
+    }
+
+    fn copies(&self) -> Option<Copies> {
+        let [a, b, c, d] = self.set.then_some(&self.events)?;
+        // The last mark is behind the one that the run waited for, with nothing between them.
+        d.synchronize().ok()?;
+        Some(Copies { inputs: b.since(a).ok()?, outputs: d.since(c).ok()? })
+    }
 }
 
 impl fmt::Debug for Runner {
@@ -68,8 +113,9 @@ impl Runner {
                 let inputs = exact(&device.inputs, &facts.inputs).ok_or_else(|| other_kind(facts))?;
                 let outputs = exact(&device.outputs, &facts.outputs).ok_or_else(|| other_kind(facts))?;
                 let staging = Staging::new(&device.stream, inputs, outputs)?;
+                let marks = Marks::new(&device.stream)?;
                 match model.open(binding)? {
-                    Session::Device(session) => Ok(Self(Flow::Device { session, staging })),
+                    Session::Device(session) => Ok(Self(Flow::Device { session, staging, marks })),
                     Session::Host(_) => Err(other_kind(facts)),
                 }
             }
@@ -121,12 +167,13 @@ impl Runner {
                 5..=32 => execute::<32>(&mut **session, segment, inputs, outputs),
                 _ => execute::<MOST_TENSORS>(&mut **session, segment, inputs, outputs),
             },
-            Flow::Device { session, staging } => {
-                staging.begin()?;
+            Flow::Device { session, staging, marks } => {
+                marks.set = true;
+                marks.around(0, staging, Staging::begin)?;
                 // Whatever is on the stream is waited for, also after an error. The first error is the one to tell, unless
                 // the device is lost: then nothing else matters.
                 let enqueued = session.enqueue(segment);
-                let copied = staging.end();
+                let copied = marks.around(2, staging, Staging::end);
                 let device = staging.wait().and(copied);
                 match device {
                     Err(error) if error.is_sticky() => Err(error.into()),
@@ -136,6 +183,15 @@ impl Runner {
                     }
                 }
             }
+        }
+    }
+
+    /// What the copies of the last run took; `None` on the host, which copies nothing, and where the device did not count.
+    #[must_use]
+    pub fn copies(&self) -> Option<Copies> {
+        match &self.0 {
+            Flow::Host { .. } => None,
+            Flow::Device { marks, .. } => marks.copies(),
         }
     }
 

@@ -1,7 +1,8 @@
 //! One model's session with its buffers, its budget and the boundary that its faults do not cross.
 use crate::{Accounting, ContextError, account};
 use aegis_backend::{
-    BackendError, Binding, MOST_TENSORS, Model, ModelFacts, Runner, SegmentIndex, TensorFacts, catch,
+    BackendError, Binding, Copies, MOST_TENSORS, Model, ModelFacts, Place, Runner, SegmentIndex, TensorFacts,
+    catch,
 };
 use aegis_core::{Blame, Budget, Budgeted, Fault, FaultCode, Nanos, Usable};
 use std::fmt;
@@ -14,6 +15,8 @@ pub struct ExecutionContext {
     model: Box<dyn Model>,
     budget: Budget,
     accounting: Accounting,
+    /// How its session was opened.
+    binding: Binding,
     /// The fault after which this session is not used any more.
     broken: Option<Fault>,
 }
@@ -54,7 +57,31 @@ impl ExecutionContext {
         few(&name, "output", &facts.outputs)?;
         let runner = guarded(&name, "open", || Runner::open(&*model, binding))?;
         let (runner, budget, broken) = (Some(runner), *budget, None);
-        Ok(Self { name, runner, model, budget, accounting, broken })
+        Ok(Self { name, runner, model, budget, accounting, binding: binding.clone(), broken })
+    }
+
+    /// Whether a fault has left its session unusable and [`reopen`](Self::reopen) may bring it back: the model lives on
+    /// the host, and the process can go on.
+    #[must_use]
+    pub fn can_reopen(&self) -> bool {
+        self.broken.is_some_and(|fault| fault.usable == Usable::Model) && self.facts().place == Place::Host
+    }
+
+    /// Closes the session that a fault left unusable and opens it again, inputs zeroed: it takes what it took at first, so
+    /// that its budget holds. Not for models on a device, where nothing is taken after the first job.
+    ///
+    /// # Errors
+    /// [`ContextError::Unusable`] where [`can_reopen`](Self::can_reopen) is false, or what opening says; the session stays
+    /// unusable then.
+    pub fn reopen(&mut self) -> Result<(), ContextError> {
+        if let Some(fault) = self.broken.filter(|_| !self.can_reopen()) {
+            return Err(ContextError::Unusable { name: self.name.clone(), fault });
+        }
+        self.drop_session()?;
+        let Self { name, model, binding, .. } = self;
+        self.runner = Some(guarded(name, "open", || Runner::open(&**model, binding))?);
+        self.broken = None;
+        Ok(())
     }
 
     /// Its name in messages.
@@ -166,6 +193,12 @@ impl ExecutionContext {
             *broken = (fault.usable != Usable::Session).then_some(fault);
         }
         result
+    }
+
+    /// What the copies of the last segment took, where a device counted.
+    #[must_use]
+    pub fn copies(&self) -> Option<Copies> {
+        self.runner.as_ref().and_then(Runner::copies)
     }
 
     /// Executes all segments of one job, one after the other.

@@ -124,7 +124,8 @@ pub struct TaskSpec {
     pub period: Nanos,
     /// True when `period` is only a minimum: arrivals may come later than that.
     pub sporadic: bool,
-    /// First arrival after the start. Admission ignores it: its answer holds for every offset.
+    /// First arrival after the start. Admission uses it only where its answer for every offset is no, and then only of
+    /// tasks that are not sporadic.
     pub offset: Nanos,
     /// Release jitter.
     pub jitter: Nanos,

@@ -50,6 +50,11 @@ pub trait Executor: Send {
         let _ = failed;
     }
 
+    /// Called right before a segment is executed, and before its start is recorded.
+    fn begin(&mut self, job: JobId, segment: u16) {
+        let _ = (job, segment);
+    }
+
     /// Executes one segment to its end.
     ///
     /// # Errors
@@ -61,6 +66,27 @@ pub trait Executor: Send {
     /// # Errors
     /// The fault that the duration is.
     fn judge(&mut self, job: JobId, used: Nanos) -> Result<(), Fault>;
+
+    /// Whether the model of a job that faulted is to be brought back at `now`, before anything else is executed.
+    fn may_recover(&self, job: JobId, now: Nanos) -> bool {
+        let _ = (job, now);
+        false
+    }
+
+    /// Brings the model of a job that faulted back. The partition stands still meanwhile.
+    ///
+    /// # Errors
+    /// The fault for which it cannot be used again.
+    fn recover(&mut self, job: JobId, now: Nanos) -> Result<(), Fault> {
+        let _ = (job, now);
+        Ok(())
+    }
+
+    /// Tells what is known of the segment that was executed last: what it copied, and how long others had its processor.
+    /// Called when the scheduler has been told of its end.
+    fn noticed(&mut self, job: JobId, segment: u16, record: &mut dyn FnMut(Body)) {
+        let _ = (job, segment, record);
+    }
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -212,6 +238,7 @@ fn work<E: Executor>(
             thread::park();
             continue;
         };
+        executor.begin(job, segment);
         let start = clock.now();
         recorder.record(start, Body::Started { job, segment });
         let executed = executor.execute(job, segment);
@@ -222,7 +249,23 @@ fn work<E: Executor>(
         for fault in [executed.err(), executor.judge(job, used).err()].into_iter().flatten() {
             recorder.record(end, Body::Fault { task: job.task, job: Some(job), fault });
         }
+        if outcome == Outcome::Faulted && executor.may_recover(job, end) {
+            recover(clock, &mut executor, &mut recorder, job);
+        }
         reports.push(Report { job, outcome }).expect("one report for each order");
         dispatcher.unpark();
+        // The dispatcher wakes up meanwhile.
+        executor.noticed(job, segment, &mut |body| recorder.record(end, body));
+    }
+}
+
+fn recover<E: Executor>(clock: &impl Clock, executor: &mut E, recorder: &mut Recorder, job: JobId) {
+    let from = clock.now();
+    recorder.record(from, Body::Recovering { job });
+    let recovered = executor.recover(job, from);
+    let to = clock.now();
+    recorder.record(to, Body::Recovered { job, usable: recovered.is_ok() });
+    if let Err(fault) = recovered {
+        recorder.record(to, Body::Fault { task: job.task, job: Some(job), fault });
     }
 }

@@ -5,7 +5,10 @@
 //! recorded run and compares. `aegis_analysis::admit` proves beforehand what all of them may then rely on.
 #![forbid(unsafe_code)]
 
+pub mod counterfactual;
+pub mod digest;
 pub mod dispatcher;
+pub mod divergence;
 pub mod pattern;
 pub mod profile;
 pub mod replay;
@@ -13,4 +16,4 @@ mod scheduler;
 pub mod simulator;
 pub mod workload;
 
-pub use scheduler::{State, step};
+pub use scheduler::{State, View, Waiting, step};

@@ -3,6 +3,13 @@
 //! Non-preemptive FIFO, fixed priority and EDF, consulted at every segment boundary. No clock, no thread, no float, no
 //! map order; after [`State::new`] nothing is allocated. Jobs that tie are served in the order of release, which every
 //! analysis covers, because they decide ties against the task they analyse.
+//!
+//! Of two jobs of one task EDF serves the one that arrived first, whenever they were released: its deadline is earlier.
+//! Fixed priorities and FIFO serve the one that was released first. Where the releases of a task are told in the order of
+//! its arrivals, as the dispatcher tells them, that is the same job; where jitter above the period lets a release overtake
+//! another, it is not, and the analyses of both count the jobs that overtake. A job with segments left keeps its key and its
+//! place, so that no later job of its task comes between them. The suspension analysis (`aegis-analysis`) needs
+//! just this: of jobs of one task in the same part, the one that arrived first goes first.
 use aegis_core::{Action, Decision, Event, JobId, Nanos, Outcome, Policy, Priority, TaskId, TaskSet, Why};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -45,6 +52,34 @@ pub struct State {
     released: u64,
 }
 
+/// A state as people read it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct View {
+    /// The policy.
+    pub policy: Policy,
+    /// The instant of the last event.
+    pub now: Nanos,
+    /// Who runs, and since when.
+    pub running: Option<(Waiting, Nanos)>,
+    /// Who waits, the next one first.
+    pub ready: Vec<Waiting>,
+}
+
+/// A job that waits or runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Waiting {
+    /// The job.
+    pub job: JobId,
+    /// Its next (or running) segment.
+    pub segment: u16,
+    /// What the policy ranks it by; the smaller goes first. The release under FIFO, the priority, or the absolute deadline.
+    pub key: u64,
+    /// Its place among all releases, which decides where keys are equal.
+    pub order: u64,
+    /// When it arrived.
+    pub arrival: Nanos,
+}
+
 impl State {
     /// The state before the first event. `queues` says how many unfinished jobs of each task are held at a time; a task
     /// without an entry holds one. All memory is taken here.
@@ -83,6 +118,26 @@ impl State {
     #[must_use]
     pub fn quiet(&self) -> bool {
         self.running.is_none() && self.ready.is_empty()
+    }
+
+    /// What it remembers, for people and for comparing two of them: who runs, and who waits in which order.
+    #[must_use]
+    pub fn view(&self) -> View {
+        let waiting = |pending: &Pending| Waiting {
+            job: pending.job,
+            segment: pending.segment,
+            key: pending.key,
+            order: pending.order,
+            arrival: pending.arrival,
+        };
+        let mut ready: Vec<&Pending> = self.ready.iter().map(|Reverse(pending)| pending).collect();
+        ready.sort_unstable();
+        View {
+            policy: self.policy,
+            now: self.now,
+            running: self.running.map(|running| (waiting(&running.pending), running.since)),
+            ready: ready.into_iter().map(waiting).collect(),
+        }
     }
 
     fn release(&mut self, now: Nanos, job: JobId, arrival: Nanos) -> Decision {
@@ -240,6 +295,44 @@ mod tests {
         let first = step(&mut edf, Nanos(75), Event::Dispatch);
         assert_eq!(first.action, Action::Start { job: c, segment: 0 });
         assert_eq!(first.why, Why::EarliestDeadline { deadline: Nanos(90), over: job(1, 0) });
+    }
+
+    /// The suspension analysis takes it that no job of a task passes an earlier one in the same part.
+    #[test]
+    fn jobs_of_one_task_are_served_in_the_order_of_their_arrivals() {
+        for policy in [Policy::Fifo, Policy::FixedPriority, Policy::Edf] {
+            for (name, events) in [
+                ("released one after the other", [release(2, 0, 3), release(2, 1, 7)]),
+                ("arrived at once", [release(2, 0, 5), release(2, 1, 5)]),
+            ] {
+                let (first, second) = (job(2, 0), job(2, 1));
+                let whole_jobs = [(first, 0), (first, 1), (second, 0), (second, 1)];
+                assert_eq!(order(policy, &events), whole_jobs, "{policy}: {name}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_later_job_of_its_task_does_not_come_between_the_segments_of_one() {
+        for policy in [Policy::Fifo, Policy::FixedPriority, Policy::Edf] {
+            let mut s = state(policy);
+            step(&mut s, Nanos(0), release(2, 0, 0));
+            step(&mut s, Nanos(0), Event::Dispatch);
+            step(&mut s, Nanos(2), release(2, 1, 2));
+            step(&mut s, Nanos(5), finish(2, 0));
+            let next = step(&mut s, Nanos(5), Event::Dispatch).action;
+            assert_eq!(next, Action::Start { job: job(2, 0), segment: 1 }, "{policy}");
+        }
+    }
+
+    /// Jitter above the period: the job that arrived second is released first.
+    #[test]
+    fn a_release_that_overtakes_is_served_first_unless_deadlines_decide() {
+        let events = [release(0, 1, 7), release(0, 0, 3)];
+        let (early, late) = ((job(0, 0), 0), (job(0, 1), 0));
+        assert_eq!(order(Policy::Edf, &events), [early, late]);
+        assert_eq!(order(Policy::FixedPriority, &events), [late, early]);
+        assert_eq!(order(Policy::Fifo, &events), [late, early]);
     }
 
     #[test]

@@ -1,16 +1,35 @@
 //! The thread that carries records from the rings to the file. It wakes by a timer; recorders never wake it.
-use crate::file::Chunk;
-use crate::writer::{RECORDS_PER_BLOCK, Writer, create};
-use crate::{Balance, Header, Taken, Tap, Totals, TraceError};
+use crate::sink::{Files, Sink, Stream};
+use crate::write::identity;
+use crate::writer::{BLOCK, Start, Writer};
+use crate::{Balance, ClockNote, ClockPair, Header, Tap, Totals, TraceClock, TraceError, TraceKey};
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io::{self, Write};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Time between two visits to the rings.
 const EVERY: Duration = Duration::from_millis(5);
+/// Records wait at most about this long for others that go into the same block; a crash loses them.
+const WAIT: Duration = Duration::from_millis(50);
+/// Time between two checkpoints while records come.
+const CHECKPOINT_EVERY: Duration = Duration::from_secs(1);
+
+/// How a trace is recorded.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// The clock that the recorders read: its source goes into the header, and what other clocks show beside it into every
+    /// checkpoint.
+    pub clock: Option<TraceClock>,
+    /// Signs every checkpoint; without it the header says that nothing is signed.
+    pub key: Option<TraceKey>,
+    /// A part that has this many bytes is ended and the next one begun, in a file beside it: see
+    /// [`part_path`](crate::part_path). Without it there is one part.
+    pub part_bytes: Option<u64>,
+}
 
 /// A trace that is being recorded.
 #[derive(Debug)]
@@ -21,7 +40,8 @@ pub struct Collector {
 
 impl Collector {
     /// Writes the header and starts the thread that empties `taps` into `sink`. Recorders are numbered by the position
-    /// of their taps. The sink is given one whole block a call and needs no buffer of its own.
+    /// of their taps. The sink is given one whole block a call and needs no buffer of its own. There is one part, whatever
+    /// the options say.
     ///
     /// # Errors
     /// [`TraceError::Write`] if the header cannot be written, [`TraceError::Thread`] if the thread cannot be started,
@@ -30,23 +50,61 @@ impl Collector {
         sink: impl Write + Send + 'static,
         header: &Header,
         taps: Vec<Tap>,
+        options: &Options,
     ) -> Result<Self, TraceError> {
-        let writer = Writer::begin(sink, header)?;
-        let stop = Arc::new(AtomicBool::new(false));
-        let stopped = Arc::clone(&stop);
-        let thread = std::thread::Builder::new()
-            .name("aegis-trace".to_owned())
-            .spawn(move || drain(writer, taps, &stopped))
-            .map_err(|source| TraceError::Thread { source })?;
-        Ok(Self { thread: Some(thread), stop })
+        Self::into(Stream(sink), header, taps, &Options { part_bytes: None, ..options.clone() })
     }
 
-    /// As [`Collector::start`], into a new file.
+    /// As [`Collector::start`], into new files: one, or one a part. Checkpoints, which come about once a second, are
+    /// on the disk before recording goes on to fill the next one (`fdatasync`).
     ///
     /// # Errors
     /// [`TraceError::Create`], or as [`Collector::start`].
-    pub fn create(path: &Path, header: &Header, taps: Vec<Tap>) -> Result<Self, TraceError> {
-        Self::start(create(path)?, header, taps)
+    pub fn create(
+        path: &Path,
+        header: &Header,
+        taps: Vec<Tap>,
+        options: &Options,
+    ) -> Result<Self, TraceError> {
+        Self::into(Files::create(path)?, header, taps, options)
+    }
+
+    fn into(
+        sink: impl Sink + Send + 'static,
+        header: &Header,
+        taps: Vec<Tap>,
+        options: &Options,
+    ) -> Result<Self, TraceError> {
+        let clock = options.clock;
+        let start = Start {
+            header,
+            clock: clock.as_ref().map_or_else(ClockNote::unstated, TraceClock::note),
+            recorders: taps.len(),
+            key: options.key.clone(),
+            identity: identity(header, &unique()),
+            block: BLOCK,
+        };
+        let output = Output {
+            writer: Writer::begin(sink, start)?,
+            clock,
+            part_bytes: options.part_bytes,
+            failed: None,
+            block_since: Instant::now(),
+            checkpoint_at: Instant::now(),
+            fresh: false,
+        };
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = Arc::clone(&stop);
+        let sources: Vec<Source> = taps.into_iter().map(|tap| Source { tap, closed: None }).collect();
+        let thread = std::thread::Builder::new()
+            .name("aegis-trace".to_owned())
+            .spawn(move || {
+                let (mut sources, mut output) = (sources, output);
+                drain(&mut sources, &mut output, &stopped);
+                output.end(&sources)
+            })
+            .map_err(|source| TraceError::Thread { source })?;
+        Ok(Self { thread: Some(thread), stop })
     }
 
     /// Empties the rings a last time, writes the balance and waits until that is done. Drop the recorders first: what a
@@ -75,132 +133,133 @@ impl Drop for Collector {
     }
 }
 
-/// One ring with the number that its next record has if nothing is dropped.
+/// Differs between two recordings, even of one process at one instant.
+fn unique() -> [u64; 3] {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let random = RandomState::new().build_hasher().finish();
+    [random, now.as_secs(), u64::from(now.subsec_nanos()) << 32 | u64::from(std::process::id())]
+}
+
+/// One ring.
 struct Source {
     tap: Tap,
-    next: u64,
-    written: u64,
     /// Read before each visit: what was offered before the recorder was gone is seen by that visit.
     closed: Option<u64>,
 }
 
-fn drain<W: Write>(writer: Writer<W>, taps: Vec<Tap>, stop: &AtomicBool) -> Result<Totals, TraceError> {
-    let mut sources: Vec<Source> =
-        taps.into_iter().map(|tap| Source { tap, next: 0, written: 0, closed: None }).collect();
-    let mut output = Output { writer, failed: None };
+fn drain<S: Sink>(sources: &mut [Source], output: &mut Output<S>, stop: &AtomicBool) {
     loop {
         // Read before the rings are: what was offered before the stop is seen by the visit behind it.
         let last = stop.load(Ordering::Acquire);
-        visit(&mut sources, &mut output);
+        visit(sources, output);
+        output.tend(sources);
         if last {
-            break;
+            return;
         }
         std::thread::park_timeout(EVERY);
-    }
-    let totals = Totals { recorders: sources.iter().map(Source::balance).collect() };
-    match output.failed {
-        Some((source, unwritten)) => Err(TraceError::Write { source, unwritten }),
-        None => match output.writer.end(&totals) {
-            Ok(()) => Ok(totals),
-            Err(source) => Err(TraceError::Write { source, unwritten: 0 }),
-        },
     }
 }
 
 /// Takes from every ring what waits in it now, so that a visit ends even where recorders are faster.
-fn visit<W: Write>(sources: &mut [Source], output: &mut Output<W>) {
+fn visit<S: Sink>(sources: &mut [Source], output: &mut Output<S>) {
     for source in &mut *sources {
         source.closed = source.tap.closed();
     }
-    let mut left: Vec<usize> = sources.iter().map(|source| source.tap.waiting()).collect();
-    while left.iter().any(|n| *n > 0) {
-        let mut room = RECORDS_PER_BLOCK;
-        let mut chunks: Vec<Chunk> = Vec::new();
-        for (recorder, (source, left)) in (0..).zip(sources.iter_mut().zip(&mut left)) {
-            let take = room.min(*left);
-            (room, *left) = (room - take, *left - take);
-            for Taken { seq, record } in std::iter::from_fn(|| source.tap.take()).take(take) {
-                match chunks.last_mut() {
-                    Some(chunk) if chunk.recorder == recorder && seq == source.next => {
-                        chunk.records.push(record);
-                    }
-                    _ => chunks.push(Chunk { recorder, first: seq, records: vec![record] }),
-                }
-                source.next = seq + 1;
-            }
+    for (recorder, source) in (0..).zip(sources) {
+        let mut left = source.tap.waiting();
+        while let Some((taken, slots)) = source.tap.take_within(left) {
+            left -= slots;
+            output.put(recorder, taken.seq, &taken.record);
         }
-        output.put(&chunks, sources);
-    }
-}
-
-impl Source {
-    /// What is known now. Read after the last record was taken: a drop is counted before any record behind it.
-    fn balance(&self) -> Balance {
-        let mut balance = Balance {
-            offered: 0,
-            written: self.written,
-            dropped: self.tap.dropped(),
-            still_recording: self.closed.is_none(),
-        };
-        balance.offered = self.closed.unwrap_or_else(|| balance.written + balance.dropped_in_all());
-        balance
     }
 }
 
 /// The file, until a write fails: a block that is half there cannot be followed by others.
-struct Output<W> {
-    writer: Writer<W>,
+struct Output<S> {
+    writer: Writer<S>,
+    clock: Option<TraceClock>,
+    part_bytes: Option<u64>,
+    /// The first failure, and records that were taken and are not in the file.
     failed: Option<(io::Error, u64)>,
+    /// When the oldest record that waits began to; when the last checkpoint was.
+    block_since: Instant,
+    checkpoint_at: Instant,
+    /// Whether a record came since then.
+    fresh: bool,
 }
 
-impl<W: Write> Output<W> {
-    fn put(&mut self, chunks: &[Chunk], sources: &mut [Source]) {
-        if self.failed.is_none() {
-            match self.writer.records(chunks) {
-                Ok(()) => {
-                    for chunk in chunks {
-                        sources[chunk.recorder as usize].written += chunk.records.len() as u64;
-                    }
-                    return;
-                }
-                Err(error) => self.failed = Some((error, 0)),
-            }
-        }
-        let taken: u64 = chunks.iter().map(|chunk| chunk.records.len() as u64).sum();
+impl<S: Sink> Output<S> {
+    fn put(&mut self, recorder: u32, seq: u64, record: &crate::Record) {
         if let Some((_, unwritten)) = &mut self.failed {
-            *unwritten += taken;
+            *unwritten += 1;
+            return;
+        }
+        if self.writer.waiting() == 0 {
+            self.block_since = Instant::now();
+        }
+        self.fresh = true;
+        let written = self.writer.record(recorder, seq, record);
+        self.note(written);
+    }
+
+    fn note(&mut self, written: io::Result<()>) {
+        if let Err(error) = written {
+            self.failed.get_or_insert((error, self.writer.waiting()));
         }
     }
-}
 
-#[cfg(test)]
-mod tests {
-    use super::{Output, Source, visit};
-    use crate::tests::{TaskOf, header, some_records};
-    use crate::writer::Writer;
-    use crate::{Trace, recorder};
-    use aegis_core::Policy;
-
-    /// The ring was full, was visited in part, and took records again: the jump lies inside what the next visit takes.
-    #[test]
-    fn a_gap_inside_one_visit_is_kept() {
-        let header = header(Policy::Fifo, 1, &[TaskOf("camera", &[25], 77, 0)]);
-        let (mut recorder, mut tap) = recorder(4);
-        for (seq, record) in (0..).zip(some_records(6)) {
-            if seq == 5 {
-                assert_eq!(tap.take().map(|taken| taken.seq), Some(0));
-            }
-            recorder.record(record.at, record.body);
+    /// Writes what is due: a block that waited long enough, a checkpoint, the next part.
+    fn tend(&mut self, sources: &[Source]) {
+        if self.failed.is_none() && self.writer.waiting() > 0 && self.block_since.elapsed() >= WAIT {
+            let flushed = self.writer.flush();
+            self.note(flushed);
         }
-        let mut bytes = Vec::new();
-        let mut output = Output { writer: Writer::begin(&mut bytes, &header).unwrap(), failed: None };
-        let mut sources = [Source { tap, next: 1, written: 0, closed: None }];
-        visit(&mut sources, &mut output);
-        assert_eq!((sources[0].next, sources[0].written), (6, 4));
-        drop(output);
-        let trace = Trace::from_bytes(&bytes).unwrap();
-        let seqs: Vec<u64> = trace.entries().iter().map(|e| e.seq).collect();
-        assert_eq!(seqs, [1, 2, 3, 5]);
-        assert_eq!(trace.gaps().iter().map(|g| (g.first, g.last)).collect::<Vec<_>>(), [(0, 0), (4, 4)]);
+        let checkpoint = self.fresh && self.checkpoint_at.elapsed() >= CHECKPOINT_EVERY;
+        let next_part = self.part_bytes.is_some_and(|most| self.writer.part_bytes() >= most);
+        if self.failed.is_some() || !checkpoint && !next_part {
+            return;
+        }
+        (self.checkpoint_at, self.fresh) = (Instant::now(), false);
+        let clocks = self.clocks();
+        let flushed = self.writer.flush();
+        let totals = self.totals(sources);
+        let written = flushed.and_then(|()| {
+            if next_part {
+                self.writer.next_part(&totals, clocks)
+            } else {
+                self.writer.checkpoint(&totals, clocks)
+            }
+        });
+        self.note(written);
+    }
+
+    fn clocks(&self) -> ClockPair {
+        self.clock.as_ref().map(TraceClock::pair).unwrap_or_default()
+    }
+
+    /// What is known now; nothing waits.
+    fn totals(&self, sources: &[Source]) -> Totals {
+        let balances = sources.iter().enumerate().map(|(recorder, source)| {
+            // Read after the last record was taken: a drop is counted before any record behind it.
+            let dropped = source.tap.dropped();
+            let written = self.writer.written(recorder);
+            let balance = Balance { offered: 0, written, dropped, still_recording: source.closed.is_none() };
+            let known = balance.written.saturating_add(balance.dropped_in_all());
+            Balance { offered: source.closed.unwrap_or(known), ..balance }
+        });
+        Totals { recorders: balances.collect() }
+    }
+
+    fn end(mut self, sources: &[Source]) -> Result<Totals, TraceError> {
+        let flushed = if self.failed.is_none() { self.writer.flush() } else { Ok(()) };
+        self.note(flushed);
+        if let Some((source, unwritten)) = self.failed {
+            return Err(TraceError::Write { source, unwritten });
+        }
+        let (totals, clocks) = (self.totals(sources), self.clocks());
+        match self.writer.end(&totals, clocks) {
+            Ok(()) => Ok(totals),
+            Err(source) => Err(TraceError::Write { source, unwritten: 0 }),
+        }
     }
 }

@@ -37,6 +37,31 @@ pub enum TraceError {
         /// What the system said.
         source: io::Error,
     },
+    /// The file holds no private key that can sign a trace.
+    #[error(
+        "{} holds no private Ed25519 key; `openssl genpkey -algorithm ed25519 -out KEY.pem` makes one",
+        path.display()
+    )]
+    Key {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A part of a trace does not follow the part before it.
+    #[error("{} is not the part that follows: {why}; move it away to read what comes before", path.display())]
+    Part {
+        /// The file of the part.
+        path: PathBuf,
+        /// What does not fit.
+        why: WrongPart,
+    },
+    /// A later part of a trace cannot be read.
+    #[error("{}: {error}", path.display())]
+    InPart {
+        /// The file of the part.
+        path: PathBuf,
+        /// What is wrong with it.
+        error: Box<TraceError>,
+    },
     /// The header is longer than a block may be.
     #[error("the trace's header takes {bytes} bytes; the most is {most}")]
     HeaderTooLarge {
@@ -125,10 +150,13 @@ impl TraceError {
     #[must_use]
     pub const fn is_bad_input(&self) -> bool {
         match self {
+            Self::InPart { error, .. } => error.is_bad_input(),
             Self::Read { .. }
             | Self::NotATrace
             | Self::Version { .. }
             | Self::NoHeader { .. }
+            | Self::Key { .. }
+            | Self::Part { .. }
             | Self::Damaged { .. }
             | Self::Tasks(_)
             | Self::Queues { .. }
@@ -145,6 +173,29 @@ impl TraceError {
     }
 }
 
+/// Why a file is not the next part of a trace.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum WrongPart {
+    /// It belongs to another recording.
+    #[error("it belongs to another recording")]
+    Recording,
+    /// It is another part of the same recording.
+    #[error("it is part {found}, and part {due} is due")]
+    Number {
+        /// What it says.
+        found: u32,
+        /// What is due.
+        due: u32,
+    },
+    /// It follows another end of the part before it.
+    #[error("it follows an end that the part before it does not have")]
+    Chain,
+    /// Its balances at its start are not those at the end of the part before it.
+    #[error("its balances do not begin where those of the part before it end")]
+    Balances,
+}
+
 /// What is wrong with a block.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -157,13 +208,24 @@ pub enum Damage {
         /// The most.
         most: u32,
     },
-    /// Its checksum does not fit its content.
-    #[error("a block's checksum is {computed:08x}, it should be {stored:08x}")]
-    Checksum {
-        /// What the file says.
-        stored: u32,
-        /// What its content gives.
-        computed: u32,
+    /// Its hash is not that of the block before it and its own bytes.
+    #[error(
+        "a block's hash does not fit it and the block before it: it was changed, or does not belong here"
+    )]
+    Hash,
+    /// Its number is not the next one.
+    #[error("block number {found} where {due} was due")]
+    Number {
+        /// What it states.
+        found: u64,
+        /// What was due.
+        due: u64,
+    },
+    /// An index or an end names a place at which there is no such block.
+    #[error("a block that should be at byte {place} is not there")]
+    Missing {
+        /// The place.
+        place: u64,
     },
     /// It is of a kind that this version of the format does not have.
     #[error("a block of unknown kind {kind}")]
@@ -183,14 +245,17 @@ pub enum Damage {
         /// Its kind.
         kind: u8,
     },
-    /// Records of one recorder overlap.
-    #[error("record {first} of recorder {recorder} where at least {expected} was due")]
+    /// Something follows the end.
+    #[error("something follows the end")]
+    Trailing,
+    /// Records of one recorder overlap, or are missing without a gap that says so.
+    #[error("record {first} of recorder {recorder} where {expected} was due")]
     Sequence {
         /// The recorder.
         recorder: u32,
         /// The sequence number found.
         first: u64,
-        /// The least that could follow.
+        /// The one that could follow.
         expected: u64,
     },
     /// The totals at the end do not fit the records before them, or do not add up.

@@ -1,68 +1,123 @@
-//! The format of a trace file, version 2.
+//! The format of a trace file, version 3. `docs/TRACE_FORMAT.md` draws it to the byte.
 //!
 //! ```text
-//! file   = "AEGISTRC" version:u16 block*
-//! block  = kind:u8 length:u32 payload:[u8; length] checksum:u32
-//! blocks = Header, then any number of Records, then End
+//! file   = "AEGISTRC" version:u16 0:[u8; 6] block*
+//! block  = head payload hash
+//! head   = kind:u8 0:[u8; 3] length:u32 number:u64
+//! hash   = BLAKE3(hash of the block before, head, payload); before the first block stands BLAKE3(the first 16 bytes)
+//! blocks = Header, then any number of Records, Checkpoints and Indexes, then End
 //! ```
-//! Integers are little-endian. The checksum is the CRC-32 of kind, length and payload. Payloads are postcard encodings:
-//! of a [`Header`](crate::Header), of a list of [`Chunk`]s, of [`Totals`](crate::Totals). A file without End was cut
-//! off: by a crash, a full disk, or a copy that did not finish.
-use crate::Record;
-use serde::{Deserialize, Serialize};
+//! Integers are little-endian. A file without End was cut off: by a crash, a full disk, or somebody.
+use crate::bytes::Cursor;
+use crate::{Damage, TraceError};
 
 /// The first bytes of every trace.
 pub const MAGIC: [u8; 8] = *b"AEGISTRC";
 /// The version that this crate writes and reads.
-pub const VERSION: u16 = 2;
+pub const VERSION: u16 = 3;
+/// Bytes before the first block.
+pub const START: usize = 16;
+/// Bytes of a block before its payload, and of the hash behind it.
+pub const HEAD: usize = 16;
+pub const HASH: usize = 32;
 /// The longest payload of a block.
 pub const LONGEST: u32 = 1 << 24;
 
-/// Bytes of a block before its payload, and behind it.
-pub const BEFORE: usize = 5;
-pub const BEHIND: usize = 4;
-
 pub const HEADER: u8 = 1;
 pub const RECORDS: u8 = 2;
-pub const END: u8 = 3;
+pub const CHECKPOINT: u8 = 3;
+pub const INDEX: u8 = 4;
+pub const END: u8 = 5;
 
-/// Records of one recorder with consecutive sequence numbers. A jump to the next chunk's `first` is a gap.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Chunk {
-    pub recorder: u32,
-    pub first: u64,
-    pub records: Vec<Record>,
+/// Tags of what a Records block holds behind its summary.
+pub const CHUNK: u8 = 0;
+pub const GAP: u8 = 1;
+
+/// Set in a Header's flags where checkpoints are signed.
+pub const SIGNED: u32 = 1;
+/// Set in an End's flags where another part follows.
+pub const CONTINUED: u32 = 1;
+
+/// What a signature of a checkpoint is of: this, the identity, the part (u32), the hash before the block, the block's head,
+/// and its payload without the signature.
+pub const DOMAIN: &[u8; 28] = b"aegis-trace checkpoint v3\0\0\0";
+
+/// A BLAKE3 hash.
+pub type Hash = [u8; HASH];
+
+/// The first 16 bytes.
+pub const fn start() -> [u8; START] {
+    let [v0, v1] = VERSION.to_le_bytes();
+    let [a, e, g, i, s, t, r, c] = MAGIC;
+    [a, e, g, i, s, t, r, c, v0, v1, 0, 0, 0, 0, 0, 0]
 }
 
-/// CRC-32 (IEEE 802.3) of `bytes`, which follow others whose CRC is `crc`; 0 at the start.
-#[must_use]
-pub fn crc32(crc: u32, bytes: &[u8]) -> u32 {
-    !bytes.iter().fold(!crc, |crc, byte| TABLE[usize::from(crc.to_le_bytes()[0] ^ byte)] ^ (crc >> 8))
+/// What stands for the hash before the first block.
+pub fn first_hash() -> Hash {
+    *blake3::hash(&start()).as_bytes()
 }
 
-const TABLE: [u32; 256] = {
-    let mut table = [0; 256];
-    let mut i = 0u32;
-    while i < 256 {
-        let (mut crc, mut bit) = (i, 0);
-        while bit < 8 {
-            crc = if crc & 1 == 1 { 0xedb8_8320 ^ (crc >> 1) } else { crc >> 1 };
-            bit += 1;
+/// The hash of a block.
+pub fn chained(before: &Hash, head_and_payload: &[u8]) -> Hash {
+    *blake3::Hasher::new().update(before).update(head_and_payload).finalize().as_bytes()
+}
+
+/// What stands before a payload.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Head {
+    pub kind: u8,
+    pub length: u32,
+    /// Blocks before it in its file.
+    pub number: u64,
+}
+
+impl Head {
+    pub const fn encoded(self) -> [u8; HEAD] {
+        let [l0, l1, l2, l3] = self.length.to_le_bytes();
+        let [n0, n1, n2, n3, n4, n5, n6, n7] = self.number.to_le_bytes();
+        [self.kind, 0, 0, 0, l0, l1, l2, l3, n0, n1, n2, n3, n4, n5, n6, n7]
+    }
+
+    /// The head of the block at `offset`, which may be no longer than a block may be.
+    pub fn decode(bytes: [u8; HEAD], offset: u64) -> Result<Self, TraceError> {
+        let damaged = |damage| TraceError::Damaged { offset, damage };
+        let mut cursor = Cursor(&bytes);
+        let read = (cursor.array::<4>(), cursor.u32(), cursor.u64());
+        let (Some([kind, zeros @ ..]), Some(length), Some(number)) = read else {
+            return Err(TraceError::Bug { what: "16 bytes do not hold a head" });
+        };
+        if length > LONGEST {
+            return Err(damaged(Damage::Length { length, most: LONGEST }));
         }
-        table[i as usize] = crc;
-        i += 1;
+        if zeros != [0; 3] {
+            return Err(damaged(Damage::Content { kind }));
+        }
+        Ok(Self { kind, length, number })
     }
-    table
-};
 
-#[cfg(test)]
-mod tests {
-    use super::crc32;
-
-    #[test]
-    fn check_value_of_the_standard() {
-        assert_eq!(crc32(0, b"123456789"), 0xcbf4_3926);
-        assert_eq!(crc32(crc32(0, b"12345"), b"6789"), 0xcbf4_3926);
-        assert_eq!(crc32(0, b""), 0);
+    /// The whole block in the file.
+    pub const fn block_bytes(self) -> u64 {
+        self.length as u64 + (HEAD + HASH) as u64
     }
+}
+
+/// Checks the bytes before the first block.
+pub fn check_start(bytes: &[u8]) -> Result<(), TraceError> {
+    let cut = || TraceError::NoHeader { offset: bytes.len() as u64 };
+    let Some((magic, rest)) = bytes.split_first_chunk::<8>() else {
+        return Err(if MAGIC.starts_with(bytes) { cut() } else { TraceError::NotATrace });
+    };
+    if *magic != MAGIC {
+        return Err(TraceError::NotATrace);
+    }
+    let (version, rest) = rest.split_first_chunk::<2>().ok_or_else(cut)?;
+    let found = u16::from_le_bytes(*version);
+    if found != VERSION {
+        return Err(TraceError::Version { found, reads: VERSION });
+    }
+    let (zeros, _) = rest.split_first_chunk::<6>().ok_or_else(cut)?;
+    if *zeros != [0; 6] {
+        return Err(TraceError::NotATrace);
+    }
+    Ok(())
 }

@@ -1,6 +1,7 @@
 //! The history of every job, put together from the records of the scheduler and of the workers.
-use crate::{Body, Gap, Kind, Trace};
-use aegis_core::{Action, Decision, Event, Fault, JobId, Nanos, Outcome, Policy, TaskId, Why};
+use crate::machine::{Admission, Machine};
+use crate::{Body, Direction, Gap, Kind, Trace};
+use aegis_core::{Action, Decision, Event, Fault, JobId, Nanos, NextArrival, Outcome, Policy, TaskId, Why};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
@@ -45,6 +46,14 @@ pub struct Segment {
     pub ended: Option<Nanos>,
     /// The scheduler was told that it ended.
     pub finished: Option<Moment>,
+    /// How long its inputs were copied, within its execution.
+    pub copied_in: Nanos,
+    /// How long its outputs were copied, within its execution.
+    pub copied_out: Nanos,
+    /// How long its worker was ready to execute it while others had the processor.
+    pub contended: Nanos,
+    /// From when to when its model was brought back after its fault; the end is missing while that goes on.
+    pub recovery: Option<(Nanos, Option<Nanos>)>,
 }
 
 /// A time during which the partition belonged to one segment of one job: from the choice of it until the scheduler was
@@ -71,6 +80,10 @@ pub struct Jobs<'t> {
     pub(crate) end: Nanos,
     /// Whether workers record, and no record is missing: then a segment without a start has not been started.
     pub(crate) starts_known: bool,
+    /// What the trace says of the machine and of what was admitted.
+    pub(crate) machine: Machine,
+    /// Jobs that arrived before their law allows, with the earliest instant at which they may have.
+    pub(crate) early: BTreeMap<JobId, Nanos>,
 }
 
 impl<'t> Jobs<'t> {
@@ -86,6 +99,8 @@ impl<'t> Jobs<'t> {
             unseen: Vec::new(),
             end,
             starts_known: starts && trace.gaps().is_empty(),
+            machine: Machine::of(trace),
+            early: BTreeMap::new(),
         };
         let mut due: BTreeMap<u32, u64> = BTreeMap::new();
         let mut chosen = None;
@@ -95,6 +110,7 @@ impl<'t> Jobs<'t> {
             }
             jobs.add(Moment { at: e.record.at, entry }, e.record.body, &mut chosen);
         }
+        jobs.early = early(trace, &jobs.all);
         jobs.unseen = unseen(trace, end);
         jobs.occupations = occupations(&jobs.all, &jobs.unseen, end);
         jobs
@@ -114,6 +130,21 @@ impl<'t> Jobs<'t> {
     /// The jobs of one task, by number.
     pub fn of_task(&self, task: TaskId) -> impl DoubleEndedIterator<Item = &Job> {
         self.up_to(JobId { task, seq: u64::MAX })
+    }
+
+    /// What the copies of one segment may take before they are slow: the declared overhead. Where none is declared they
+    /// are part of what the WCET bounds, and never slow by themselves.
+    pub(crate) fn copies_allowed(&self) -> Nanos {
+        match self.trace.header().set.overheads().copy {
+            Nanos::ZERO => Nanos::MAX,
+            declared => declared,
+        }
+    }
+
+    /// The bound with which a task was admitted; `None` where the trace does not say.
+    #[must_use]
+    pub fn admission(&self, task: TaskId) -> Option<&Admission> {
+        self.machine.admitted.get(&task)
     }
 
     /// The jobs of one task, by number, to this one.
@@ -146,6 +177,28 @@ impl<'t> Jobs<'t> {
             Body::Fault { job: Some(job), fault, .. } => {
                 self.job(job).fault.get_or_insert(fault);
             }
+            Body::Copied { job, segment, direction, took } => {
+                let segment = self.job(job).segment(segment);
+                match direction {
+                    Direction::In => segment.copied_in = took,
+                    Direction::Out => segment.copied_out = took,
+                }
+            }
+            Body::Contended { job, segment, waited } => {
+                self.job(job).segment(segment).contended = waited;
+            }
+            Body::Recovering { job } => {
+                if let Some(segment) = self.job(job).segments.last_mut() {
+                    segment.recovery.get_or_insert((now.at, None));
+                }
+            }
+            Body::Recovered { job, .. } => {
+                if let Some((_, to @ None)) =
+                    self.job(job).segments.last_mut().and_then(|s| s.recovery.as_mut())
+                {
+                    *to = Some(now.at);
+                }
+            }
             _ => {}
         }
     }
@@ -176,7 +229,14 @@ impl<'t> Jobs<'t> {
                     (_, Outcome::Faulted) => None,
                 };
                 let by_order = by_order.and_then(|index| u16::try_from(index).ok());
-                let index = chosen.take().filter(|(job, _)| *job == id).map(|(_, index)| index).or(by_order);
+                // Of a trace that lost nothing a part may be read: all of a job, or nothing that matters.
+                let lossless = self.trace.totals().is_some_and(|totals| totals.dropped() == 0);
+                let open = || {
+                    let last = self.all.get(&id)?.segments.last()?;
+                    (lossless && last.chosen.is_some() && last.finished.is_none()).then_some(last.index)
+                };
+                let index = chosen.take().filter(|(job, _)| *job == id).map(|(_, index)| index);
+                let index = index.or(by_order).or_else(open);
                 let job = self.job(id);
                 if let Some(index) = index {
                     job.segment(index).finished.get_or_insert(now);
@@ -214,8 +274,18 @@ impl Job {
     fn segment(&mut self, index: u16) -> &mut Segment {
         let at = self.segments.partition_point(|s| s.index < index);
         if self.segments.get(at).is_none_or(|s| s.index != index) {
-            self.segments
-                .insert(at, Segment { index, chosen: None, started: None, ended: None, finished: None });
+            let nothing = Segment {
+                index,
+                chosen: None,
+                started: None,
+                ended: None,
+                finished: None,
+                copied_in: Nanos::ZERO,
+                copied_out: Nanos::ZERO,
+                contended: Nanos::ZERO,
+                recovery: None,
+            };
+            self.segments.insert(at, nothing);
         }
         &mut self.segments[at]
     }
@@ -240,6 +310,24 @@ impl Segment {
     }
 }
 
+/// The jobs that arrived before their law allows, beside those of their task that it allows: taking them away leaves
+/// arrivals that keep the law.
+fn early(trace: &Trace, jobs: &BTreeMap<JobId, Job>) -> BTreeMap<JobId, Nanos> {
+    let mut early = BTreeMap::new();
+    let mut laws: Vec<NextArrival<'_>> =
+        trace.header().set.tasks().iter().map(|task| NextArrival::new(&task.arrival)).collect();
+    for job in jobs.values() {
+        let (Some(arrival), Some(law)) = (job.arrival, laws.get_mut(job.id.task.index())) else { continue };
+        let earliest = law.earliest();
+        if arrival < earliest {
+            early.insert(job.id, earliest);
+        } else {
+            law.arrived(arrival);
+        }
+    }
+    early
+}
+
 /// Who held the partition when. A segment whose end is missing held it at most until the next choice at a
 /// later instant; the last one may simply still hold it.
 fn occupations(jobs: &BTreeMap<JobId, Job>, unseen: &[Range<Nanos>], end: Nanos) -> Vec<Occupation> {
@@ -259,6 +347,8 @@ fn occupations(jobs: &BTreeMap<JobId, Job>, unseen: &[Range<Nanos>], end: Nanos)
         let all_seen = unseen.last().is_none_or(|gap| gap.end <= chosen.at);
         let (surely, to) = match (segment.finished, next) {
             (Some(finished), _) => (finished.at, finished.at),
+            // Another was chosen after it, at the same instant.
+            (None, None) if !occupations.is_empty() => (chosen.at, chosen.at),
             (None, None) if all_seen => (end, end),
             (None, next) => (segment.ended.unwrap_or(chosen.at), next.unwrap_or(end)),
         };

@@ -1,5 +1,5 @@
 //! An explanation as one line for people. Shown parts sum to the shown response; exact times are in the explanation.
-use crate::{Cause, CauseKind, Ending, Explanation, Header, Rule};
+use crate::{Cause, CauseKind, ClockLimits, Direction, Ending, Explanation, Header, Rule};
 use aegis_core::{JobId, Nanos};
 use std::fmt::{self, Formatter};
 
@@ -7,7 +7,7 @@ impl Header {
     /// The explanation in one line:
     ///
     /// `camera#118 released 14:23:45.123 (deadline .200) · blocked 45.2 ms by lidar#61 (non-preemptive, started .121) ·
-    /// ran 25.0 ms · dispatch 2.2 ms · finished .195, response 72.4 ms, slack 4.6 ms`
+    /// ran 25.0 ms · dispatch 1.5 ms · completion 0.7 ms · finished .195, response 72.4 ms, slack 4.6 ms`
     ///
     /// Times are shown with the digits that the length of the response calls for. The response and a lateness are
     /// rounded up, a slack is rounded down, and the parts are rounded so that they sum to the response as it is shown;
@@ -157,7 +157,9 @@ impl<'a> Line<'a> {
         }
         parts.sort_by_key(|part| match part.kind {
             CauseKind::Dispatch => 1,
-            CauseKind::Unexplained => 2,
+            CauseKind::Completion => 2,
+            CauseKind::Recording { .. } => 3,
+            CauseKind::Unexplained => 4,
             _ => 0,
         });
         let step = self.scale.step();
@@ -177,13 +179,11 @@ impl<'a> Line<'a> {
             fmt::from_fn(move |f| job.map_or(Ok(()), |job| write!(f, "{}", self.header.job_name(job))))
         };
         let by = by(cause.by);
-        let several = self.explained.causes.iter().any(|other| match (other.kind, cause.kind) {
-            (
-                CauseKind::Ran { segment: a } | CauseKind::RanOver { segment: a, .. },
-                CauseKind::Ran { segment: b } | CauseKind::RanOver { segment: b, .. },
-            ) => a != b,
-            _ => false,
-        });
+        let several = self
+            .explained
+            .causes
+            .iter()
+            .any(|other| segment_of(other.kind).zip(segment_of(cause.kind)).is_some_and(|(a, b)| a != b));
         let of = |segment: u16| {
             fmt::from_fn(move |f| if several { write!(f, " (segment {segment})") } else { Ok(()) })
         };
@@ -205,19 +205,59 @@ impl<'a> Line<'a> {
             }
             CauseKind::BehindOwn => write!(f, "waited {length} behind its own {by}"),
             CauseKind::Dispatch => write!(f, "dispatch {length}"),
+            CauseKind::Completion => write!(f, "completion {length}"),
+            CauseKind::Copy { segment, direction: Direction::In } => {
+                write!(f, "copied its inputs {length}{}", of(segment))
+            }
+            CauseKind::Copy { segment, direction: Direction::Out } => {
+                write!(f, "copied its outputs {length}{}", of(segment))
+            }
             CauseKind::Ran { segment } => write!(f, "ran {length}{}", of(segment)),
             CauseKind::RanOver { segment, wcet } => {
                 write!(f, "ran {length} over its WCET of {wcet}{}", of(segment))
             }
+            CauseKind::Contended { segment } => {
+                write!(f, "others had the processor {length}{}", of(segment))
+            }
+            CauseKind::SlowClock { segment, from_khz, to_khz, limits } => {
+                let (from, to) = (from_khz / 1000, to_khz / 1000);
+                let why = limited_by(limits);
+                write!(f, "lost {length} to a lower clock ({to} MHz, {from} before{why}){}", of(segment))
+            }
+            CauseKind::Recovery => write!(f, "recovered {length} from its fault"),
+            CauseKind::Recording { .. } => write!(f, "recording {length}"),
             CauseKind::Unexplained => write!(f, "unexplained {length}"),
         }
+    }
+}
+
+/// Which segment of its job a cause belongs to.
+const fn segment_of(kind: CauseKind) -> Option<u16> {
+    match kind {
+        CauseKind::Ran { segment }
+        | CauseKind::RanOver { segment, .. }
+        | CauseKind::Contended { segment }
+        | CauseKind::SlowClock { segment, .. }
+        | CauseKind::Copy { segment, .. } => Some(segment),
+        _ => None,
+    }
+}
+
+/// What keeps a clock low, to follow a comma or a colon; nothing where the device gives no reason.
+pub(crate) const fn limited_by(limits: ClockLimits) -> &'static str {
+    match (limits.power, limits.heat) {
+        (true, true) => ", limited by power and heat",
+        (true, false) => ", limited by power",
+        (false, true) => ", limited by heat",
+        (false, false) => "",
     }
 }
 
 /// Whether two causes are one part of the line.
 fn same(a: &Cause, b: &Cause) -> bool {
     match (a.kind, b.kind) {
-        (CauseKind::Unexplained, CauseKind::Unexplained) => true,
+        (CauseKind::Unexplained, CauseKind::Unexplained)
+        | (CauseKind::Recording { .. }, CauseKind::Recording { .. }) => true,
         _ => a.kind == b.kind && a.by == b.by,
     }
 }

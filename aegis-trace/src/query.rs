@@ -81,7 +81,14 @@ fn subjects(body: &Body) -> [Option<Subject>; 3] {
         | Body::Loaded { task, .. }
         | Body::Profiled { task, .. }
         | Body::Placed { task, .. }
+        | Body::Certified { task, .. }
+        | Body::WithinBudget { task, .. }
         | Body::Admitted { task, .. } => one(Subject::Task(task)),
+        Body::BoundTerm { task, term } => [Some(Subject::Task(task)), term.by.map(Subject::Task), None],
+        Body::Copied { job, .. }
+        | Body::Contended { job, .. }
+        | Body::Recovering { job }
+        | Body::Recovered { job, .. } => one(Subject::Job(job)),
         Body::Rejected(rejection) => match rejection {
             Rejection::DeadlineMissed { task, blocked_by, .. } => {
                 [Some(Subject::Task(task)), blocked_by.map(Subject::Task), None]
@@ -91,6 +98,10 @@ fn subjects(body: &Body) -> [Option<Subject>; 3] {
             }
             _ => [None; 3],
         },
-        Body::Stopping => [None; 3],
+        Body::Stopping
+        | Body::Planned { .. }
+        | Body::Unplannable { .. }
+        | Body::RecordCost { .. }
+        | Body::ClockChanged { .. } => [None; 3],
     }
 }

@@ -3,65 +3,82 @@
 //!
 //! Every record offered takes the next sequence number, whether it fits or not. A reader therefore sees exactly which
 //! ones are missing, and `offered = taken + dropped` holds at every moment at which the recorder stands still.
+use crate::counters::Counters;
+use crate::slot::{self, MOST_SLOTS, Slot};
 use crate::{Body, Kind, Record};
 use aegis_core::Nanos;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-/// A ring that holds `capacity` records; at least one. All its memory is taken here: 104 bytes a record.
-///
-/// No record is lost while `capacity ≥ rate × longest time between two visits of the reader`.
+/// Slots that a ring needs so that nothing is lost: those of `records` that are recorded between two visits of the
+/// drain thread at worst, and of `others` that are recorded at once and may be of any kind, such as what is recorded
+/// before a run. Steps, starts and ends take one slot of 64 bytes; every other kind takes at most [`most_slots`].
 ///
 /// ```
-/// use aegis_core::Nanos;
+/// // A million records a second over a stall of 131 ms fit 8 MiB.
+/// assert_eq!(aegis_trace::ring_slots(131_000, 20) * 64, 8_391_680);
+/// ```
+#[must_use]
+pub fn ring_slots(records: u64, others: u64) -> usize {
+    let slots = others.saturating_mul(MOST_SLOTS as u64).saturating_add(records);
+    usize::try_from(slots).unwrap_or(usize::MAX)
+}
+
+/// The most slots that one record of any kind takes.
+#[must_use]
+pub const fn most_slots() -> usize {
+    MOST_SLOTS
+}
+
+/// A ring of `slots` slots; at least one. All its memory is taken here: 64 bytes a slot. [`ring_slots`] says how many
+/// are enough. A record that takes more slots than the ring has never fits, and is counted like every other.
+///
+/// ```
+/// use aegis_core::{JobId, Nanos, TaskId};
 /// use aegis_trace::{Body, recorder};
 /// let (mut recorder, mut tap) = recorder(1);
-/// recorder.record(Nanos(5), Body::Stopping);
-/// recorder.record(Nanos(6), Body::Stopping); // does not fit
+/// let started = Body::Started { job: JobId { task: TaskId(0), seq: 0 }, segment: 0 };
+/// recorder.record(Nanos(5), started);
+/// recorder.record(Nanos(6), started); // does not fit
 /// assert_eq!((recorder.offered(), recorder.dropped()), (2, 1));
 /// assert_eq!(tap.take().map(|taken| (taken.seq, taken.record.at)), Some((0, Nanos(5))));
 /// ```
 #[must_use]
-pub fn recorder(capacity: usize) -> (Recorder, Tap) {
-    let (producer, consumer) = rtrb::RingBuffer::new(capacity.max(1));
-    let counters = Arc::new(Counters::default());
-    let recorder = Recorder { ring: producer, offered: 0, counters: Arc::clone(&counters) };
+pub fn recorder(slots: usize) -> (Recorder, Tap) {
+    let (producer, consumer) = rtrb::RingBuffer::new(slots.max(1));
+    let counters = Arc::new(Counters::new());
+    let recorder = Recorder { to: Some((producer, Arc::clone(&counters))), offered: 0 };
     (recorder, Tap { ring: consumer, counters })
-}
-
-/// Written by the recorder's thread alone, so that plain loads and stores suffice to count.
-#[derive(Debug, Default)]
-struct Counters {
-    dropped: [AtomicU64; Kind::ALL.len()],
-    /// Valid once `closed`.
-    offered: AtomicU64,
-    closed: AtomicBool,
 }
 
 /// The writing end of a ring; belongs to one thread.
 #[derive(Debug)]
 pub struct Recorder {
-    ring: rtrb::Producer<Taken>,
+    to: Option<(rtrb::Producer<Slot>, Arc<Counters>)>,
     offered: u64,
-    counters: Arc<Counters>,
 }
 
 impl Recorder {
+    /// A recorder that records nothing: for runs without a trace. It has no ring and counts nothing, and a call of
+    /// [`Recorder::record`] is one comparison.
+    #[must_use]
+    pub const fn disabled() -> Self {
+        Self { to: None, offered: 0 }
+    }
+
     /// Records that `body` happened at `at`, or drops it and counts that when the ring is full.
     #[inline]
     pub fn record(&mut self, at: Nanos, body: Body) {
+        let Some((ring, counters)) = &mut self.to else { return };
         let seq = self.offered;
         self.offered += 1;
-        if self.ring.push(Taken { seq, record: Record { at, body } }).is_err() {
-            self.count_drop(body.kind());
+        let kept = match slot::pack(at, seq, &body) {
+            Some(slot) => ring.push(slot).is_ok(),
+            None => record_encoded(ring, at, seq, &body),
+        };
+        if !kept {
+            counters.drop_one(body.kind());
         }
-    }
-
-    #[cold]
-    fn count_drop(&self, kind: Kind) {
-        let counter = &self.counters.dropped[kind as usize];
-        counter.store(counter.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
     }
 
     /// How many records were offered so far.
@@ -73,14 +90,30 @@ impl Recorder {
     /// How many of them were dropped.
     #[must_use]
     pub fn dropped(&self) -> u64 {
-        self.counters.dropped.iter().map(|n| n.load(Ordering::Relaxed)).sum()
+        let Some((_, counters)) = &self.to else { return 0 };
+        counters.dropped_in_all()
     }
+}
+
+/// Whether it fits. All its slots become visible at once.
+#[cold]
+fn record_encoded(ring: &mut rtrb::Producer<Slot>, at: Nanos, seq: u64, body: &Body) -> bool {
+    let mut slots = [Slot::default(); MOST_SLOTS];
+    let Some(count) = slot::encode(at, seq, body, &mut slots) else { return false };
+    let Ok(mut chunk) = ring.write_chunk(count) else { return false };
+    let (first, second) = chunk.as_mut_slices();
+    let (to_first, to_second) = slots[..count].split_at(first.len());
+    first.copy_from_slice(to_first);
+    second.copy_from_slice(to_second);
+    chunk.commit_all();
+    true
 }
 
 impl Drop for Recorder {
     fn drop(&mut self) {
-        self.counters.offered.store(self.offered, Ordering::Relaxed);
-        self.counters.closed.store(true, Ordering::Release);
+        if let Some((_, counters)) = &self.to {
+            counters.close(self.offered);
+        }
     }
 }
 
@@ -96,7 +129,7 @@ pub struct Taken {
 /// The reading end of a ring.
 #[derive(Debug)]
 pub struct Tap {
-    ring: rtrb::Consumer<Taken>,
+    ring: rtrb::Consumer<Slot>,
     counters: Arc<Counters>,
 }
 
@@ -104,10 +137,22 @@ impl Tap {
     /// The oldest record, if there is one. Wait-free.
     #[inline]
     pub fn take(&mut self) -> Option<Taken> {
-        self.ring.pop().ok()
+        self.take_within(usize::MAX).map(|(taken, _)| taken)
     }
 
-    /// How many records can be taken now.
+    /// The oldest record and the slots that it took, if it lies within the oldest `most` slots.
+    pub(crate) fn take_within(&mut self, most: usize) -> Option<(Taken, usize)> {
+        let count = slot::length(self.ring.peek().ok()?);
+        if count > most {
+            return None;
+        }
+        let chunk = self.ring.read_chunk(count).ok()?;
+        // What a recorder put there can be read: the round trip of every body is tested.
+        let (seq, record) = slot::decode(chunk.into_iter())?;
+        Some((Taken { seq, record }, count))
+    }
+
+    /// How many slots can be taken now; a record takes at least one.
     #[must_use]
     pub fn waiting(&self) -> usize {
         self.ring.slots()
@@ -116,22 +161,19 @@ impl Tap {
     /// How many records were offered in all, once the recorder is gone; whatever still waits can be taken.
     #[must_use]
     pub fn closed(&self) -> Option<u64> {
-        // Acquire: pairs with the Release in the recorder's `drop`, so that all its pushes and counts are visible.
-        let closed = self.counters.closed.load(Ordering::Acquire);
-        closed.then(|| self.counters.offered.load(Ordering::Relaxed))
+        self.counters.closed()
     }
 
     /// How many records were dropped so far, by kind; kinds without drops are left out.
     #[must_use]
     pub fn dropped(&self) -> BTreeMap<Kind, u64> {
-        let counts = Kind::ALL.into_iter().zip(&self.counters.dropped);
-        counts.map(|(kind, n)| (kind, n.load(Ordering::Relaxed))).filter(|(_, n)| *n > 0).collect()
+        self.counters.dropped()
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Tap, recorder};
+    use super::{Recorder, Tap, recorder, ring_slots};
     use crate::{Body, Kind};
     use aegis_core::{JobId, Nanos, Rng, TaskId};
     use std::collections::BTreeMap;
@@ -199,11 +241,6 @@ mod tests {
     }
 
     #[test]
-    fn a_record_takes_what_the_documentation_says() {
-        assert_eq!(size_of::<super::Taken>(), 104);
-    }
-
-    #[test]
     fn nothing_is_dropped_while_it_fits() {
         let (mut recorder, mut tap) = recorder(8);
         for round in 0..5u64 {
@@ -215,5 +252,33 @@ mod tests {
         }
         assert_eq!((recorder.offered(), recorder.dropped()), (40, 0));
         assert!(tap.dropped().is_empty());
+    }
+
+    /// A ring of the stated size holds the records that it was sized for, whatever their kinds.
+    #[test]
+    fn a_ring_of_the_stated_size_holds_them() {
+        for (records, others) in [(0, 1), (5, 0), (100, 7)] {
+            let (mut recorder, mut tap) = recorder(ring_slots(records, others));
+            let job = JobId { task: TaskId(u32::MAX), seq: u64::MAX };
+            let missed = aegis_core::Rejection::DeadlineMissed {
+                task: TaskId(u32::MAX),
+                wcrt: Nanos::MAX,
+                deadline: Nanos::MAX,
+                blocked_by: Some(TaskId(u32::MAX)),
+                blocking: Nanos::MAX,
+            };
+            (0..records).for_each(|_| recorder.record(Nanos(1), Body::Started { job, segment: 1 }));
+            (0..others).for_each(|_| recorder.record(Nanos(1), Body::Rejected(missed)));
+            assert_eq!(recorder.dropped(), 0);
+            assert_eq!(std::iter::from_fn(|| tap.take()).count() as u64, records + others);
+        }
+        assert_eq!(ring_slots(u64::MAX, 1), usize::MAX);
+    }
+
+    #[test]
+    fn a_disabled_recorder_records_nothing() {
+        let mut recorder = Recorder::disabled();
+        recorder.record(Nanos(1), Body::Stopping);
+        assert_eq!((recorder.offered(), recorder.dropped()), (0, 0));
     }
 }

@@ -1,7 +1,21 @@
 //! Records in words: one sentence each, with the names of the tasks.
-use crate::{Body, Header, Purpose, Record};
-use aegis_core::{Action, Decision, Event, Nanos, Outcome, Rejection, Why};
+use crate::{Body, Direction, Header, Purpose, Record};
+use aegis_core::{Action, Budgeted, Bytes, Decision, Event, Nanos, Outcome, Rejection, Why};
 use std::fmt::{self, Formatter};
+
+/// Parts per billion as a percentage with all its digits, and without zeros behind them.
+struct Percent(u32);
+
+impl fmt::Display for Percent {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let text = format!("{}.{:07}", self.0 / 10_000_000, self.0 % 10_000_000);
+        f.write_str(text.trim_end_matches('0').trim_end_matches('.'))
+    }
+}
+
+const fn whose_memory(on_device: bool) -> &'static str {
+    if on_device { "device" } else { "host" }
+}
 
 impl Header {
     /// What the record says, in one line without its instant: `camera#118 queued: ready, 1 other waiting`.
@@ -57,6 +71,87 @@ impl Header {
                 self.rejection(f, rejection)
             }
             Body::Stopping => write!(f, "stopping: later releases are not served, running jobs are finished"),
+            ref before_or_beside => self.rare(f, before_or_beside),
+        }
+    }
+
+    /// What is decided once, before the run, and what happens to the machine during it.
+    fn rare(&self, f: &mut Formatter<'_>, body: &Body) -> fmt::Result {
+        match *body {
+            Body::BoundTerm { task, term } => {
+                let (name, sign) = (self.task_name(task), if term.ns < 0 { "-" } else { "" });
+                write!(
+                    f,
+                    "{name}: {} of its bound: {sign}{}",
+                    term.kind.name(),
+                    Nanos(term.ns.unsigned_abs())
+                )?;
+                term.by.map_or(Ok(()), |by| write!(f, " by {}", self.task_name(by)))
+            }
+            Body::Certified { task, bound, samples, exceedance_ppb, confidence_ppb } => write!(
+                f,
+                "{}: {samples} samples show with {} % confidence that at most {} % of its jobs run longer than {bound}",
+                self.task_name(task),
+                Percent(confidence_ppb),
+                Percent(exceedance_ppb)
+            ),
+            Body::WithinBudget { task, budget } => {
+                let what = match budget {
+                    Budgeted::DeviceMemory { limit, asked } => {
+                        format!("{} of device memory, of {}", Bytes(asked), Bytes(limit))
+                    }
+                    Budgeted::HostMemory { limit, asked } => {
+                        format!("{} of host memory, of {}", Bytes(asked), Bytes(limit))
+                    }
+                    Budgeted::Streams { limit, asked } => format!("{asked} streams, of {limit}"),
+                    Budgeted::ComputeTime { limit, used } => format!("{used} per job, of {limit}"),
+                };
+                write!(f, "{} is within its budget: {what}", self.task_name(task))
+            }
+            Body::Planned { on_device, peak, at_least, limit } => {
+                let whose = whose_memory(on_device);
+                write!(f, "{whose} memory planned: {peak}, and no plan takes less than {at_least}")?;
+                limit.map_or(Ok(()), |limit| write!(f, "; the limit is {limit}"))
+            }
+            Body::Unplannable { peak, at_least, limit } => write!(
+                f,
+                "system rejected: the best plan of its memory takes {peak}, every plan takes {at_least} or more, the \
+                 limit is {limit}"
+            ),
+            Body::RecordCost { per_thousand } => {
+                write!(f, "a thousand records take their thread {per_thousand}")
+            }
+            Body::Copied { job, segment, direction, took } => {
+                let what = match direction {
+                    Direction::In => "inputs",
+                    Direction::Out => "outputs",
+                };
+                write!(f, "{} copied its {what} in {took} (segment {segment})", self.job_name(job))
+            }
+            Body::Contended { job, segment, waited } => write!(
+                f,
+                "{} was ready to run and others had the processor for {waited} (segment {segment})",
+                self.job_name(job)
+            ),
+            Body::Recovering { job } => {
+                write!(
+                    f,
+                    "{} is brought back after the fault of {}",
+                    self.task_name(job.task),
+                    self.job_name(job)
+                )
+            }
+            Body::Recovered { job, usable: true } => {
+                write!(f, "{} is usable again", self.task_name(job.task))
+            }
+            Body::Recovered { job, usable: false } => {
+                write!(f, "{} cannot be used again in this run", self.task_name(job.task))
+            }
+            Body::ClockChanged { from_khz, to_khz, limits } => {
+                write!(f, "clock changed from {} to {} MHz", from_khz / 1000, to_khz / 1000)?;
+                f.write_str(crate::narrate::limited_by(limits))
+            }
+            _ => Ok(()),
         }
     }
 

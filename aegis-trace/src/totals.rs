@@ -1,5 +1,6 @@
 //! The balance of a trace: what was offered, what is in the file, what is missing.
 use crate::Kind;
+use crate::bytes::Cursor;
 use aegis_core::Nanos;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -55,6 +56,54 @@ impl Totals {
     #[must_use]
     pub fn dropped(&self) -> u64 {
         self.recorders.iter().fold(0, |sum, r| sum.saturating_add(r.dropped_in_all()))
+    }
+}
+
+impl Totals {
+    /// The balances before the first record of so many recorders.
+    #[must_use]
+    pub fn none(recorders: usize) -> Self {
+        Self { recorders: vec![Balance { still_recording: true, ..Balance::default() }; recorders] }
+    }
+
+    /// The number of recorders, then for each: offered, written, whether it records, the number of kinds, and a kind with
+    /// its drops for each.
+    pub(crate) fn encode(&self, to: &mut Vec<u8>) {
+        to.extend(u32::try_from(self.recorders.len()).unwrap_or(u32::MAX).to_le_bytes());
+        for balance in &self.recorders {
+            to.extend(balance.offered.to_le_bytes());
+            to.extend(balance.written.to_le_bytes());
+            to.push(u8::from(balance.still_recording));
+            // There are far fewer kinds: see `Kind::ALL`.
+            to.push(u8::try_from(balance.dropped.len()).unwrap_or(u8::MAX));
+            for (kind, dropped) in &balance.dropped {
+                to.push(*kind as u8);
+                to.extend(dropped.to_le_bytes());
+            }
+        }
+    }
+
+    /// Undoes `encode`; kinds must ascend.
+    pub(crate) fn decode(cursor: &mut Cursor<'_>) -> Option<Self> {
+        let mut recorders = Vec::new();
+        for _ in 0..cursor.u32()? {
+            let (offered, written) = (cursor.u64()?, cursor.u64()?);
+            let still_recording = match cursor.u8()? {
+                0 => false,
+                1 => true,
+                _ => return None,
+            };
+            let mut dropped = BTreeMap::new();
+            for _ in 0..cursor.u8()? {
+                let kind = *Kind::ALL.get(usize::from(cursor.u8()?))?;
+                if dropped.last_key_value().is_some_and(|(last, _)| *last >= kind) {
+                    return None;
+                }
+                dropped.insert(kind, cursor.u64()?);
+            }
+            recorders.push(Balance { offered, written, dropped, still_recording });
+        }
+        Some(Self { recorders })
     }
 }
 

@@ -1,5 +1,8 @@
 //! The closed set of things that a trace can say. Every record is `Copy` and of fixed size: recording allocates nothing.
-use aegis_core::{Bytes, Decision, Event, Fault, JobId, Nanos, Outcome, Rejection, TaskId};
+//!
+//! Three kinds make up nearly all of a trace: `Step`, `Started`, `Ended`. The others are rare: what was decided before
+//! the run, and what happened to the machine during it.
+use aegis_core::{Budgeted, Bytes, Decision, Event, Fault, JobId, Nanos, Outcome, Rejection, TaskId, Term};
 use serde::{Deserialize, Serialize};
 
 /// One recorded fact.
@@ -92,6 +95,100 @@ pub enum Body {
     Rejected(Rejection),
     /// No release after this one is served; jobs that are still running are finished.
     Stopping,
+    /// One addend of the bound with which the task is admitted. All of a task sum to its `wcrt`.
+    BoundTerm {
+        /// The task.
+        task: TaskId,
+        /// The addend.
+        term: Term,
+    },
+    /// The samples behind a measured WCET, and what they prove: with this confidence at most that fraction of jobs takes
+    /// longer than `bound`.
+    Certified {
+        /// The task.
+        task: TaskId,
+        /// The bound, without the margin that admission adds.
+        bound: Nanos,
+        /// Samples.
+        samples: u64,
+        /// The fraction, in parts per billion, rounded up.
+        exceedance_ppb: u32,
+        /// The confidence, in parts per billion, rounded down.
+        confidence_ppb: u32,
+    },
+    /// A budget of the task's model that was compared with what it asks for, and holds.
+    WithinBudget {
+        /// The task.
+        task: TaskId,
+        /// What is allowed and what it takes.
+        budget: Budgeted,
+    },
+    /// The memory of all models together was planned.
+    Planned {
+        /// The device's memory, or the host's.
+        on_device: bool,
+        /// What the plan takes.
+        peak: Bytes,
+        /// What every plan takes.
+        at_least: Bytes,
+        /// What may be taken, where that is stated.
+        limit: Option<Bytes>,
+    },
+    /// No plan was found in which the models together fit, so that the system is not run.
+    Unplannable {
+        /// What the best plan takes.
+        peak: Bytes,
+        /// What every plan takes.
+        at_least: Bytes,
+        /// What may be taken.
+        limit: Bytes,
+    },
+    /// How long a thousand records take the thread that records them: measured before the run.
+    RecordCost {
+        /// A thousand of them.
+        per_thousand: Nanos,
+    },
+    /// Inputs or outputs of a segment were copied, inside of its execution.
+    Copied {
+        /// The job.
+        job: JobId,
+        /// Its segment.
+        segment: u16,
+        /// Which way.
+        direction: Direction,
+        /// How long that took.
+        took: Nanos,
+    },
+    /// The worker's thread was ready to execute the segment and others had the processor.
+    Contended {
+        /// The job.
+        job: JobId,
+        /// Its segment.
+        segment: u16,
+        /// For how long in all.
+        waited: Nanos,
+    },
+    /// After this job's fault the worker brings its model back; the partition stands still.
+    Recovering {
+        /// The job that faulted.
+        job: JobId,
+    },
+    /// The worker is done with that.
+    Recovered {
+        /// The job that faulted.
+        job: JobId,
+        /// Whether the model can be used again.
+        usable: bool,
+    },
+    /// The clock that executions depend on is seen to run at another rate.
+    ClockChanged {
+        /// The rate before, in kHz.
+        from_khz: u32,
+        /// The rate now, in kHz.
+        to_khz: u32,
+        /// What the device says keeps it low.
+        limits: ClockLimits,
+    },
 }
 
 impl Body {
@@ -109,6 +206,17 @@ impl Body {
             Self::Admitted { .. } => Kind::Admitted,
             Self::Rejected(_) => Kind::Rejected,
             Self::Stopping => Kind::Stopping,
+            Self::BoundTerm { .. } => Kind::BoundTerm,
+            Self::Certified { .. } => Kind::Certified,
+            Self::WithinBudget { .. } => Kind::WithinBudget,
+            Self::Planned { .. } => Kind::Planned,
+            Self::Unplannable { .. } => Kind::Unplannable,
+            Self::RecordCost { .. } => Kind::RecordCost,
+            Self::Copied { .. } => Kind::Copied,
+            Self::Contended { .. } => Kind::Contended,
+            Self::Recovering { .. } => Kind::Recovering,
+            Self::Recovered { .. } => Kind::Recovered,
+            Self::ClockChanged { .. } => Kind::ClockChanged,
         }
     }
 }
@@ -127,11 +235,22 @@ pub enum Kind {
     Admitted,
     Rejected,
     Stopping,
+    BoundTerm,
+    Certified,
+    WithinBudget,
+    Planned,
+    Unplannable,
+    RecordCost,
+    Copied,
+    Contended,
+    Recovering,
+    Recovered,
+    ClockChanged,
 }
 
 impl Kind {
     /// Every kind, in the order of their numbers.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 21] = [
         Self::Step,
         Self::Started,
         Self::Ended,
@@ -142,6 +261,17 @@ impl Kind {
         Self::Admitted,
         Self::Rejected,
         Self::Stopping,
+        Self::BoundTerm,
+        Self::Certified,
+        Self::WithinBudget,
+        Self::Planned,
+        Self::Unplannable,
+        Self::RecordCost,
+        Self::Copied,
+        Self::Contended,
+        Self::Recovering,
+        Self::Recovered,
+        Self::ClockChanged,
     ];
 
     /// The name in JSON and tables.
@@ -158,6 +288,17 @@ impl Kind {
             Self::Admitted => "admitted",
             Self::Rejected => "rejected",
             Self::Stopping => "stopping",
+            Self::BoundTerm => "bound_term",
+            Self::Certified => "certified",
+            Self::WithinBudget => "within_budget",
+            Self::Planned => "planned",
+            Self::Unplannable => "unplannable",
+            Self::RecordCost => "record_cost",
+            Self::Copied => "copied",
+            Self::Contended => "contended",
+            Self::Recovering => "recovering",
+            Self::Recovered => "recovered",
+            Self::ClockChanged => "clock_changed",
         }
     }
 }
@@ -171,4 +312,33 @@ pub enum Purpose {
     Io,
     /// Held while a job runs; shared between models that never run at the same time.
     Scratch,
+}
+
+/// Which way something was copied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Direction {
+    /// Inputs, before the execution.
+    In,
+    /// Outputs, behind it.
+    Out,
+}
+
+impl Direction {
+    /// The name in JSON and tables.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::In => "in",
+            Self::Out => "out",
+        }
+    }
+}
+
+/// What keeps a device's clock below what it could be, as the device says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+pub struct ClockLimits {
+    /// It would draw more power than it may.
+    pub power: bool,
+    /// It is too hot.
+    pub heat: bool,
 }

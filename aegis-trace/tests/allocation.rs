@@ -1,6 +1,12 @@
 //! Recording allocates nothing, and reading allocates no more than the file can account for: counted by an allocator
 //! that counts what one thread takes.
-use aegis_core::{JobId, Nanos, TaskId};
+#[path = "common/hostile.rs"]
+mod hostile;
+#[allow(dead_code, reason = "the fuzzer's own function is for `tests/hostile.rs`")]
+#[path = "../../fuzz/src/trace.rs"]
+mod trace;
+
+use aegis_core::{JobId, Nanos, Rng, TaskId};
 use aegis_trace::{Body, Trace, recorder};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -68,36 +74,35 @@ fn seen_to_count(before: u64) -> [u64; 4] {
 }
 
 /// Lengths inside the file are not trusted with memory: the largest single allocation stays within a small multiple of
-/// the file's length, whatever byte is changed and even where checksums are right.
+/// the file's length, whatever bytes are changed and even where hashes are right; for the reader as for the checker.
 #[test]
 fn reading_takes_no_more_memory_than_the_file_accounts_for() {
-    let mut bytes = b"AEGISTRC\x01\x00".to_vec();
-    let table = |mut crc: u32| {
-        (0..8).for_each(|_| crc = if crc & 1 == 1 { 0xedb8_8320 ^ (crc >> 1) } else { crc >> 1 });
-        crc
-    };
-    let crc = |bytes: &[u8]| {
-        !bytes.iter().fold(!0u32, |crc, byte| table(u32::from(crc.to_le_bytes()[0] ^ byte)) ^ (crc >> 8))
-    };
-    // A header whose every length claims as much as a number can, in each place where a length may stand.
-    for claim in
-        [&[0xff, 0xff, 0xff, 0xff, 0x0f][..], &[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01]]
-    {
-        for zeros in 0..12 {
-            for tail in [0, 40] {
-                bytes.truncate(10);
-                let payload = [&vec![0; zeros][..], claim, &vec![1; tail]].concat();
-                let mut block = vec![1];
-                block.extend(u32::try_from(payload.len()).unwrap().to_le_bytes());
-                block.extend(payload);
-                let sum = crc(&block);
-                bytes.extend(block);
-                bytes.extend(sum.to_le_bytes());
-                LARGEST.with(|n| n.set(0));
-                assert!(Trace::from_bytes(&bytes).is_err());
-                let largest = LARGEST.with(Cell::get);
-                assert!(largest <= 128 * bytes.len(), "{largest} bytes for a file of {}", bytes.len());
-            }
+    let corpus = hostile::corpus();
+    let seed = 3;
+    let mut rng = Rng::new(seed);
+    let mut read = 0;
+    for round in 0..6_000 {
+        let file = &corpus[round % corpus.len()];
+        let bytes = trace::rehashed(&hostile::mutated(&mut rng, file));
+        for (who, reader) in [("reader", read_it as fn(&[u8]) -> bool), ("checker", check_it)] {
+            LARGEST.with(|n| n.set(0));
+            read += u32::from(reader(&bytes));
+            let largest = LARGEST.with(Cell::get);
+            let most = 128 * bytes.len().max(64);
+            assert!(
+                largest <= most,
+                "seed {seed}, {round}, {who}: {largest} bytes for a file of {}",
+                bytes.len()
+            );
         }
     }
+    assert!(read > 200, "only {read} were read: hashes are not right");
+}
+
+fn read_it(bytes: &[u8]) -> bool {
+    Trace::from_bytes(bytes).is_ok()
+}
+
+fn check_it(bytes: &[u8]) -> bool {
+    aegis_trace_verify::verify(bytes, std::path::Path::new("bytes"), None, None).is_ok_and(|r| r.intact())
 }

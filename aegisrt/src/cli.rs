@@ -1,4 +1,6 @@
 //! The command line: what can be asked, and the help that teaches it.
+mod trace;
+
 use crate::output::{Format, Output};
 use crate::{Error, command};
 use aegis_core::{Bytes, DeviceKind, Nanos, Policy};
@@ -7,6 +9,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::ffi::OsString;
 use std::io::Write;
 use std::path::PathBuf;
+pub(crate) use trace::{ExportArgs, MetricsArgs, QueryArgs};
 
 /// Runs many models on one device, predictably: proves that they fit, plans their memory, runs them one at a time,
 /// and explains every slow job.
@@ -16,7 +19,9 @@ use std::path::PathBuf;
 #[command(name = "aegis", version, max_term_width = 100, after_help = EXIT_CODES)]
 struct Cli {
     /// How answers are printed; JSON carries `schema_version`
-    #[arg(long, value_enum, default_value_t = Format::Text, global = true)]
+    #[arg(
+        long, value_parser = Format::one_of(&[Format::Text, Format::Json]), default_value = "text", global = true
+    )]
     format: Format,
     #[command(subcommand)]
     command: Command,
@@ -49,6 +54,10 @@ enum Command {
     Simulate(SimulateArgs),
     /// Says where the time of a job went
     Explain(ExplainArgs),
+    /// Says for each model which other model cost it how much, and what would change that
+    Blame(BlameArgs),
+    /// Rebuilds the chain of decisions behind every job, from loading to its end, and fails if a link is missing
+    Audit(AuditArgs),
     /// Steps the scheduler through a trace again and compares every decision
     Replay(ReplayArgs),
     /// Lists what a trace says
@@ -198,7 +207,34 @@ pub(crate) struct AdmitArgs {
     #[arg(long, value_name = "OUT")]
     pub certificate: Option<PathBuf>,
     #[command(flatten)]
+    pub table: TableArgs,
+    #[command(flatten)]
     pub jobs: JobsArgs,
+}
+
+/// When the output of a job is there for others.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum OutputAt {
+    /// When its window and its execution are over
+    End,
+    /// At its deadline, however early it ends: logical execution time (LET)
+    #[value(alias = "let")]
+    Deadline,
+}
+
+/// A time table instead of a policy.
+#[derive(Debug, Args)]
+pub(crate) struct TableArgs {
+    /// Seeks a time table instead: a window for the start of every job. There may be one where every policy misses a
+    /// deadline. Tasks are periodic from stated offsets; the table repeats
+    #[arg(long, conflicts_with_all = ["margins", "svg_demand", "svg_schedule", "certificate", "completions"])]
+    pub table: bool,
+    /// When the output of a job is there for those that wait for it [default: end]
+    #[arg(long, value_enum, value_name = "WHEN", requires = "table")]
+    pub output_at: Option<OutputAt>,
+    /// Also writes the table as CSV
+    #[arg(long, value_name = "FILE", requires = "table")]
+    pub table_csv: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -256,11 +292,27 @@ pub(crate) struct RunArgs {
     /// Where the trace is written [default: beside the system file]
     #[arg(long, value_name = "FILE")]
     pub trace: Option<PathBuf>,
+    /// Signs the trace with this private Ed25519 key, as `openssl genpkey -algorithm ed25519` writes it
+    #[arg(long, value_name = "KEY.pem")]
+    pub trace_key: Option<PathBuf>,
+    /// Ends a file of the trace at about this size and goes on in the next one beside it: bytes, or "64 MiB"
+    /// [default: one file]
+    #[arg(long, value_name = "BYTES", value_parser = part_size)]
+    pub trace_size: Option<Bytes>,
+    /// Also writes the run's metrics, as OpenMetrics text
+    #[arg(long, value_name = "FILE")]
+    pub metrics: Option<PathBuf>,
     /// Seed of everything random
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
     #[command(flatten)]
     pub device: DeviceArgs,
+}
+
+fn part_size(text: &str) -> Result<Bytes, String> {
+    let size = bytes_or_number(text)?;
+    const LEAST: Bytes = Bytes(1 << 16);
+    if size < LEAST { Err(format!("a file of less than {LEAST} is too small")) } else { Ok(size) }
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum, PartialEq, Eq)]
@@ -321,9 +373,35 @@ pub(crate) struct WindowArgs {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct BlameArgs {
+    /// The trace
+    pub trace: PathBuf,
+    #[command(flatten)]
+    pub window: WindowArgs,
+    /// Draws the matrix: a row for each model that waited, a column for each that made it wait
+    #[arg(long, value_name = "FILE")]
+    pub svg: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AuditArgs {
+    /// The trace
+    pub trace: PathBuf,
+    /// Only this job, as in camera#118, with every link of its chain
+    #[arg(long)]
+    pub job: Option<String>,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct ReplayArgs {
     /// The trace
     pub trace: PathBuf,
+    /// What would another policy have done with these arrivals and execution times?
+    #[arg(long, value_enum, conflicts_with = "against")]
+    pub policy: Option<PolicyArg>,
+    /// Another trace: where do the two part, and in which states?
+    #[arg(long, value_name = "OTHER")]
+    pub against: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -339,22 +417,20 @@ pub(crate) enum TraceCommand {
         /// The trace
         trace: PathBuf,
     },
-    /// The records of a model, a job or a time
-    Query {
+    /// Checks that a trace is whole and unchanged, with a checker of its own; signatures with --key
+    Verify {
         /// The trace
         trace: PathBuf,
-        /// Only records that concern this task's model
-        #[arg(long, value_name = "TASK")]
-        model: Option<String>,
-        /// Only records that concern this job, as in camera#118
-        #[arg(long)]
-        job: Option<String>,
-        /// At most so many records
-        #[arg(long, default_value_t = 1000)]
-        limit: usize,
-        #[command(flatten)]
-        window: WindowArgs,
+        /// The public key of whoever recorded it, as `openssl pkey -in KEY.pem -pubout` writes it
+        #[arg(long, value_name = "PUBLIC.pem")]
+        key: Option<PathBuf>,
     },
+    /// The records or jobs of a model, a time, a kind, or that ended so
+    Query(QueryArgs),
+    /// Writes the trace for other tools: Perfetto, Chrome, tables, OpenTelemetry
+    Export(ExportArgs),
+    /// Counts, sums and histograms of the trace, for Prometheus or OpenTelemetry
+    Metrics(MetricsArgs),
 }
 
 /// Whether a command line that cannot be parsed asks for JSON all the same.
@@ -394,6 +470,8 @@ pub fn main() -> u8 {
         Command::Run(args) => command::run::run(args, &output),
         Command::Simulate(args) => command::simulate::run(args, &output),
         Command::Explain(args) => command::explain::run(args, &output),
+        Command::Blame(args) => command::blame::run(args, &output),
+        Command::Audit(args) => command::audit::run(args, &output),
         Command::Replay(args) => command::replay::run(args, &output),
         Command::Trace(args) => command::trace::run(args, &output),
         Command::Trust(args) => command::trust::run(args, &output),

@@ -20,6 +20,8 @@ pub struct PlacePlan {
     pub place: Place,
     /// The tasks whose models lie in it: the plan's model `i` is that of `tasks[i]`.
     pub tasks: Vec<TaskId>,
+    /// What may be taken, where the system states it.
+    pub limit: Option<Bytes>,
     /// Where everything is.
     pub plan: SystemPlan,
 }
@@ -60,7 +62,7 @@ pub fn plan_memory(file: &SystemFile, loaded: &[Loaded]) -> Result<MemoryPlan, E
             DeviceKind::Cuda(_) => place == Place::Device,
         });
         let plan = plan_system(&models, PartitionId(0), limit, &Options::default()).map_err(Error::Memory)?;
-        places.push(PlacePlan { place, tasks, plan });
+        places.push(PlacePlan { place, tasks, limit, plan });
     }
     Ok(MemoryPlan { places })
 }

@@ -1,15 +1,33 @@
 //! How answers reach the user: text for people, JSON for programs, errors on standard error.
 use crate::Error;
 use clap::ValueEnum;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use comfy_table::{CellAlignment, Table, presets};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::{Value, json};
 use std::io::{IsTerminal, Write};
 
+/// How an answer is written. Every command knows `text` and `json`; those that export know others instead.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Format {
     Text,
     Json,
+    Csv,
+    JobsCsv,
+    Arrow,
+    Perfetto,
+    Chrome,
+    OtlpSpans,
+    Openmetrics,
+    Otlp,
+}
+
+impl Format {
+    /// Reads the name of one of these.
+    pub fn one_of(known: &'static [Self]) -> impl TypedValueParser<Value = Self> {
+        let names = known.iter().filter_map(ValueEnum::to_possible_value);
+        PossibleValuesParser::new(names).map(|name| Self::from_str(&name, false).unwrap_or(Self::Text))
+    }
 }
 
 /// Where a command prints.

@@ -1,6 +1,6 @@
 //! The whole job for programs: one builder from a system file to a finished, traced run.
 use crate::backends::Backends;
-use crate::execute::{Grounds, RunOptions, execute, record_rejection};
+use crate::execute::{Grounds, RunOptions, execute, record_rejection, record_unplannable};
 use crate::load::load;
 use crate::measure::{Wcet, wcets};
 use crate::memory::{MemoryPlan, plan_memory};
@@ -10,7 +10,7 @@ use crate::{Error, SystemFile};
 use aegis_analysis::admit;
 use aegis_backend::RuntimeBackend;
 use aegis_core::{DeviceKind, Nanos, TaskSet, Verdict};
-use aegis_trace::Trace;
+use aegis_trace::{Trace, TraceKey};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -35,6 +35,8 @@ pub struct Runtime {
     seed: u64,
     device: Option<DeviceKind>,
     stop: Arc<AtomicBool>,
+    key: Option<TraceKey>,
+    part_bytes: Option<u64>,
 }
 
 #[derive(Debug)]
@@ -74,6 +76,8 @@ impl Runtime {
             seed: 1,
             device: None,
             stop: Arc::default(),
+            key: None,
+            part_bytes: None,
         }
     }
 
@@ -109,6 +113,20 @@ impl Runtime {
     #[must_use]
     pub fn trace(mut self, path: impl Into<PathBuf>) -> Self {
         self.trace = Some(path.into());
+        self
+    }
+
+    /// Signs the trace.
+    #[must_use]
+    pub fn trace_key(mut self, key: TraceKey) -> Self {
+        self.key = Some(key);
+        self
+    }
+
+    /// Ends a file of the trace that has this many bytes, and begins the next one beside it.
+    #[must_use]
+    pub fn trace_part(mut self, bytes: u64) -> Self {
+        self.part_bytes = Some(bytes);
         self
     }
 
@@ -150,14 +168,27 @@ impl Runtime {
         let set = task_set(&file, &wcets)?;
         let verdict = admit(&set);
         let trace_path = self.trace.unwrap_or_else(|| trace_path(&file.path));
+        let options = RunOptions {
+            duration: self.duration,
+            trace: &trace_path,
+            seed: self.seed,
+            stop: &self.stop,
+            key: self.key,
+            part_bytes: self.part_bytes,
+        };
         if !verdict.admitted() {
-            record_rejection(&file, &loaded, &set, &wcets, &verdict, &trace_path, self.seed)?;
+            record_rejection(&file, &loaded, &set, &wcets, &verdict, &options)?;
             return Err(Error::NotAdmitted { set: Box::new(set), verdict: Box::new(verdict) });
         }
-        let plan = plan_memory(&file, &loaded)?;
+        let plan = match plan_memory(&file, &loaded) {
+            Err(Error::Memory(why)) => {
+                let grounds = (&set, wcets.as_slice(), &verdict);
+                record_unplannable(&file, &loaded, grounds, &why, &options)?;
+                return Err(Error::Memory(why));
+            }
+            plan => plan?,
+        };
         let grounds = Grounds { set: &set, wcets: &wcets, verdict: &verdict, plan: &plan };
-        let options =
-            RunOptions { duration: self.duration, trace: &trace_path, seed: self.seed, stop: &self.stop };
         execute(&file, loaded, &grounds, &options)?;
         let trace = Trace::open(&trace_path)?;
         let report = Report::of(&trace);

@@ -37,10 +37,15 @@ helps! {
     run: "run",
     simulate: "simulate",
     explain: "explain",
+    blame: "blame",
+    audit: "audit",
     replay: "replay",
     trace: "trace",
     trace_info: "trace info",
+    trace_verify: "trace verify",
     trace_query: "trace query",
+    trace_export: "trace export",
+    trace_metrics: "trace metrics",
     doctor: "doctor",
 }
 

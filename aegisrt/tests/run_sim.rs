@@ -183,10 +183,16 @@ fn refused(folder: &Folder, code: &str, numbers: &[&str]) {
         for number in numbers {
             assert!(error["message"].as_str().unwrap().contains(number), "{number}: {error}");
         }
-        assert!(!folder.path("system.aegis-trace").exists(), "nothing was run");
         if code == "out_of_memory" {
+            let trace = folder.aegis("trace query system.aegis-trace").stdout;
+            assert!(
+                trace.contains("system rejected: the best plan of its memory takes 40.00 MiB"),
+                "{trace}"
+            );
+            assert!(["queued", "chosen", "started"].iter().all(|ran| !trace.contains(ran)), "{trace}");
             return;
         }
+        assert!(!folder.path("system.aegis-trace").exists(), "nothing was run");
     }
 }
 

@@ -1,4 +1,5 @@
-//! Evidence at scale: the tests that compare the analyses with everything else, with as many cases as asked for.
+//! Evidence at scale: the tests that compare the analyses with everything else, and those that attack traces, with as many
+//! cases as asked for.
 //!
 //! A campaign is a test in the release profile whose size is in its environment; `cargo test` runs the same one smaller.
 use crate::Findings;
@@ -42,6 +43,38 @@ const CAMPAIGNS: &[Campaign] = &[
         filter: "",
         size: ("--sets", "AEGIS_SETS"),
         in_ci: 10_000,
+    },
+    Campaign {
+        name: "tamper",
+        package: "aegis-trace",
+        test: "tamper",
+        filter: "",
+        size: ("--mutations", "AEGIS_TAMPER"),
+        in_ci: 1_000_000,
+    },
+    Campaign {
+        name: "hostile",
+        package: "aegis-trace",
+        test: "hostile",
+        filter: "",
+        size: ("--files", "AEGIS_HOSTILE"),
+        in_ci: 1_000_000,
+    },
+    Campaign {
+        name: "recovery",
+        package: "aegis-trace",
+        test: "recovery",
+        filter: "",
+        size: ("--kills", "AEGIS_KILLS"),
+        in_ci: 200,
+    },
+    Campaign {
+        name: "explain",
+        package: "aegis-sched",
+        test: "injected",
+        filter: "",
+        size: ("--runs", "AEGIS_RUNS"),
+        in_ci: 2_400,
     },
 ];
 

@@ -1,5 +1,5 @@
 //! What CI runs, in order. Prints each command and how long it took, stops at the first failure, ends with a table.
-use crate::{Findings, campaign, layers, mutants, readme, tidy};
+use crate::{Findings, campaign, layers, mutants, readme, soak, tidy};
 use std::fmt::Write as _;
 use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
@@ -65,11 +65,19 @@ const STEPS: &[Step] = &[
             "printenv ORT_DYLIB_PATH",
         ),
     },
+    Step {
+        name: "exports, read by their tools",
+        what: RunIf(
+            "target/ci-venv/bin/python scripts/perfetto/check.py target/release/aegis",
+            "target/ci-venv/bin/python scripts/perfetto/check.py --packages",
+        ),
+    },
 ];
 
 /// Tests that need the release profile to be affordable; they run after its build.
 const HEAVY: &[Step] = &[
-    Step { name: "exactness, soundness, peers", what: Task(campaign::ci) },
+    Step { name: "exactness, soundness, peers, attacks on traces", what: Task(campaign::ci) },
+    Step { name: "recording while the file stalls", what: Task(soak::ci) },
     Step { name: "seeded defects", what: Task(mutants::ci) },
 ];
 
@@ -170,11 +178,11 @@ fn table(ended: &[(&str, Ended, Duration)], planned: usize, total: Duration) -> 
             Ended::Skipped => "SKIPPED",
             Ended::Badly => "FAILED",
         };
-        writeln!(text, "{name:<32} {how:<8} {:>7.1} s", took.as_secs_f64()).expect("writing to a string");
+        writeln!(text, "{name:<48} {how:<8} {:>7.1} s", took.as_secs_f64()).expect("writing to a string");
     }
     let not_run = planned - ended.len();
     let rest = if not_run > 0 { format!("{not_run} not run") } else { String::new() };
-    writeln!(text, "{:<32} {rest:<8} {:>7.1} s", "total", total.as_secs_f64()).expect("writing to a string");
+    writeln!(text, "{:<48} {rest:<8} {:>7.1} s", "total", total.as_secs_f64()).expect("writing to a string");
     text
 }
 
@@ -212,7 +220,7 @@ mod tests {
         ] {
             let ended = Step { name: "step", what }.run(Path::new("."));
             let table = table(&[("step", ended, Duration::from_millis(1500))], 1, Duration::ZERO);
-            assert!(table.contains(&format!("step{:29}{expected:<8}     1.5 s", "")), "{table}");
+            assert!(table.contains(&format!("step{:45}{expected:<8}     1.5 s", "")), "{table}");
         }
         assert!(table(&[("step", Ended::Badly, Duration::ZERO)], 3, Duration::ZERO).contains("2 not run"));
     }

@@ -72,7 +72,7 @@ fn read(csv: &str) -> Result<Table, String> {
 }
 
 /// Colour-blind safe (Okabe, Ito), distinguishable on white and on black.
-const COLOURS: [&str; 5] = ["#d55e00", "#0072b2", "#009e73", "#cc79a7", "#b8860b"];
+const COLOURS: [&str; 6] = ["#d55e00", "#0072b2", "#009e73", "#cc79a7", "#b8860b", "#56b4e9"];
 const DASHES: [&str; 2] = ["", "6 3"];
 
 const LEFT: f64 = 56.0;

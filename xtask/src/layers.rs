@@ -9,9 +9,11 @@ use std::path::Path;
 const ROWS: &[(u8, &str, &str)] = &[
     (0, "aegis-core", "the words as types: time, memory, tasks, events, decisions, verdicts, faults"),
     (0, "aegis-certificate", "the checker of admission certificates; uses no crate of ours"),
+    (0, "aegis-trace-verify", "the checker of trace files; uses no crate of ours"),
     (1, "aegis-analysis", "admission: schedulability analyses, their derivations, what would fit"),
     (1, "aegis-trace", "recording of events and decisions: rings, trace file, query"),
     (1, "aegis-cuda", "CUDA driver access: probe first, typed answers"),
+    (2, "aegis-export", "traces in the formats of others, and metrics computed from them"),
     (2, "aegis-memory", "one memory plan for all models: problem, bound, search, validator"),
     (3, "aegis-backend", "the backend contract, model facts, the simulated backend, the conformance suite"),
     (4, "aegis-context", "execution contexts: budgets and fault boundaries"),

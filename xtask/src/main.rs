@@ -9,7 +9,9 @@ mod layers;
 mod licences;
 mod mutants;
 mod readme;
+mod replay;
 mod rust_text;
+mod soak;
 mod tidy;
 
 use std::path::{Path, PathBuf};
@@ -24,7 +26,11 @@ cargo xtask <task>
   readme   runs the commands of README.md that are marked `sh run`
   jetson   packages for Jetson: [--jetpack 5|6|7] [--features LIST]; --test runs the pure crates' tests emulated,
            --table prints what the JetPacks bring
-  campaign exact | sound | peers [--sets N] [--jobs N] [--seed S]: the evidence for the analyses, as large as asked for
+  campaign exact | sound | peers | explain [--sets N] [--jobs N] [--runs N] [--seed S]: the evidence for the analyses and
+           the explanations, as large as asked for
+  campaign tamper | hostile | recovery [--mutations N] [--files N] [--kills N] [--seed S]: the same for trace files
+  soak     [--seconds N] [--rate R] [--ring BYTES] [--stall MS]: records at a rate while the file stalls, and counts
+  replay   [--decisions N]: the same decisions in the debug and in the release profile
   mutants  [--sample N] [--only TEXT]: seeded defects in the analyses and the scheduler, and which test notices each
   curves   [--sets N]: docs/acceptance.csv and .svg, the share of random sets that each policy admits
   help     this text
@@ -46,7 +52,9 @@ fn main() -> ExitCode {
         ["readme"] => readme::check(&root),
         ["curves", rest @ ..] => curves::run(&root, rest),
         ["mutants", rest @ ..] => mutants::run(&root, rest),
+        ["replay", rest @ ..] => replay::run(&root, rest),
         ["campaign", rest @ ..] => campaign::run(&root, rest),
+        ["soak", rest @ ..] => soak::run(&root, rest),
         ["jetson", rest @ ..] => jetson::run(&root, rest),
         ["help" | "--help" | "-h"] => {
             print!("{HELP}");

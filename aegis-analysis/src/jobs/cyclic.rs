@@ -27,15 +27,16 @@ pub enum NoCyclicTable {
     /// The partition is not strictly periodic, or its hyperperiod does not fit.
     #[error(transparent)]
     NotPeriodic(#[from] PeriodicError),
-    /// No phase has a table that is over before the next round; this is why not for the last one tried.
-    #[error("no round of {hyperperiod}, at any of {phases} phases: {last}")]
+    /// No phase has a table that is over before the next round.
+    #[error("no round of {hyperperiod}, at any of {phases} phases: {why}")]
     NoTable {
         /// The hyperperiod.
         hyperperiod: Nanos,
         /// Phases tried.
         phases: usize,
-        /// Why not at the last of them.
-        last: NoTable,
+        /// Why not, at the first phase that leaves the most open: given up, else every order tried, else not even with
+        /// preemption.
+        why: NoTable,
     },
 }
 
@@ -60,7 +61,7 @@ pub fn cyclic_table(
         .collect();
     phases.sort_unstable();
     phases.dedup();
-    let mut last = None;
+    let mut closest: Option<NoTable> = None;
     for phase in &phases {
         let mut jobs = rhythm.jobs(*phase, phase.saturating_add(rhythm.hyperperiod))?;
         let within = |job: &Job| Job { deadline: job.deadline.min(jobs.hyperperiod), ..*job };
@@ -69,10 +70,36 @@ pub fn cyclic_table(
             JobSet::new(capped, jobs.set.edges().to_vec(), jobs.set.ties()).map_err(PeriodicError::Jobs)?;
         match table(&jobs.set, options) {
             Ok(table) => return Ok(CyclicTable { jobs, phase: Nanos(*phase), table }),
-            Err(why) => last = Some(why),
+            Err(why) => {
+                let why = named(system, &jobs, why);
+                if closest.as_ref().is_none_or(|closest| open(&why) > open(closest)) {
+                    closest = Some(why);
+                }
+            }
         }
     }
     let (hyperperiod, phases) = (Nanos(rhythm.hyperperiod), phases.len());
-    let last = last.unwrap_or(NoTable::GaveUp { steps: 0 });
-    Err(NoCyclicTable::NoTable { hyperperiod, phases, last })
+    let why = closest.unwrap_or(NoTable::GaveUp { steps: 0 });
+    Err(NoCyclicTable::NoTable { hyperperiod, phases, why })
+}
+
+/// How much a refusal leaves open.
+const fn open(why: &NoTable) -> u8 {
+    match why {
+        NoTable::Overload { .. } => 0,
+        NoTable::Infeasible { .. } => 1,
+        NoTable::GaveUp { .. } => 2,
+    }
+}
+
+/// The refusal with the name of the task.
+fn named(system: &System, jobs: &PeriodicJobs, why: NoTable) -> NoTable {
+    match why {
+        NoTable::Overload { job, .. } => {
+            let origin = &jobs.origins[job];
+            let name = format!("{} of `{}`", origin.seq, system.tasks()[origin.task.index()].name);
+            NoTable::Overload { job, name }
+        }
+        other => other,
+    }
 }

@@ -49,7 +49,8 @@ pub use answer::{Answer, Method, Outcome, admit};
 pub use cyclic::{CyclicTable, NoCyclicTable, cyclic_table};
 pub use limit::{End, Limits};
 pub use periodic::{
-    OffsetBound, OffsetsVerdict, PeriodicError, PeriodicJobs, Undecided, offsets_verdict, periodic,
+    AtOffsets, OffsetBound, OffsetsVerdict, PeriodicError, PeriodicJobs, Undecided, at_offsets,
+    offsets_verdict, periodic,
 };
 pub use set::{Edge, Job, JobSet, JobSetError, Span, Ties};
 

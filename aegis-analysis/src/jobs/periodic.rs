@@ -31,7 +31,8 @@ pub enum PeriodicError {
     NoTasks,
     /// A task whose first arrival is not known.
     #[error(
-        "task `{task}` states no offset; known offsets help only where every task of the partition states one"
+        "task `{task}` states no offset; known offsets help only where every task of the partition is periodic and \
+         states one"
     )]
     NoOffset {
         /// Its name.
@@ -275,21 +276,36 @@ pub struct OffsetBound {
     pub deadline: Nanos,
 }
 
+/// What every schedule of the periodic jobs shows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AtOffsets {
+    /// Whether all deadlines are met, for ever.
+    pub admitted: bool,
+    /// The responses of each task, in the order of the partition. Of a set that misses a deadline they hold as long as
+    /// the jobs of `jobs` last.
+    pub tasks: Vec<OffsetBound>,
+    /// The jobs that were looked at.
+    pub jobs: PeriodicJobs,
+    /// What was found.
+    pub answer: Answer,
+}
+
+impl AtOffsets {
+    /// The first job, by its position, that ends after its deadline in some schedule.
+    #[must_use]
+    pub const fn late(&self) -> Option<usize> {
+        match self.answer.outcome {
+            Outcome::Misses { job } => Some(job),
+            Outcome::Meets | Outcome::Undecided { .. } => None,
+        }
+    }
+}
+
 /// The verdict over known offsets.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum OffsetsVerdict {
     /// Decided over every schedule of the periodic jobs.
-    Offsets {
-        /// Whether all deadlines are met, for ever.
-        admitted: bool,
-        /// The responses of each task, in the order of the partition. Of a set that misses a deadline they hold as long
-        /// as the jobs of `jobs` last.
-        tasks: Vec<OffsetBound>,
-        /// The jobs that were looked at.
-        jobs: PeriodicJobs,
-        /// What was found.
-        answer: Answer,
-    },
+    Offsets(AtOffsets),
     /// Known offsets did not decide; the sporadic test did, for every offset.
     Sporadic {
         /// Why not.
@@ -342,7 +358,7 @@ impl OffsetsVerdict {
     #[must_use]
     pub fn admitted(&self) -> bool {
         match self {
-            Self::Offsets { admitted, .. } => *admitted,
+            Self::Offsets(found) => found.admitted,
             Self::Sporadic { verdict, .. } => verdict.admitted(),
             Self::Undecided { .. } => false,
         }
@@ -353,8 +369,8 @@ impl OffsetsVerdict {
 /// decided, whether it does with any.
 #[must_use]
 pub fn offsets_verdict(system: &System, partition: PartitionId, limits: &Limits) -> OffsetsVerdict {
-    match with_offsets(system, partition, limits) {
-        Ok(verdict) => verdict,
+    match at_offsets(system, partition, limits) {
+        Ok(found) => OffsetsVerdict::Offsets(found),
         Err(why) => {
             let suspends = system.on(partition).any(|(_, task)| !task.host.is_empty());
             match system.partition_set(partition) {
@@ -365,11 +381,12 @@ pub fn offsets_verdict(system: &System, partition: PartitionId, limits: &Limits)
     }
 }
 
-fn with_offsets(
-    system: &System,
-    partition: PartitionId,
-    limits: &Limits,
-) -> Result<OffsetsVerdict, Undecided> {
+/// What every schedule of `partition` shows where its tasks arrive at the offsets that they state, and then every period.
+/// WCETs of a high-criticality mode are not looked at.
+///
+/// # Errors
+/// [`Undecided`]: nothing is known then, neither that deadlines are met nor that one is missed.
+pub fn at_offsets(system: &System, partition: PartitionId, limits: &Limits) -> Result<AtOffsets, Undecided> {
     // First, the jobs up to a cut that busy windows show, or all that may be needed to find one.
     let rhythm = Rhythm::of(system, partition)?;
     let mut jobs = rhythm.jobs(0, rhythm.search_until())?;
@@ -410,5 +427,5 @@ fn with_offsets(
         Some(OffsetBound { task: beat.id, best, worst, deadline: beat.task.deadline })
     });
     let (tasks, admitted) = (tasks.collect(), answer.outcome == Outcome::Meets);
-    Ok(OffsetsVerdict::Offsets { admitted, tasks, jobs, answer })
+    Ok(AtOffsets { admitted, tasks, jobs, answer })
 }

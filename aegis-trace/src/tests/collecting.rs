@@ -1,6 +1,6 @@
 //! The drain thread: nothing is lost that fits, what is lost is counted, a failing sink blocks nobody.
 use super::{TaskOf, header, some_records};
-use crate::{Collector, Header, Record, Recorder, Trace, TraceError, recorder};
+use crate::{Collector, Header, Options, Record, Recorder, Trace, TraceError, recorder};
 use aegis_core::Policy;
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex};
@@ -63,14 +63,14 @@ fn offer(mut recorder: Recorder, records: Vec<Record>, every: usize) -> std::thr
 #[test]
 fn conserved_from_threads_to_the_file() {
     for (capacities, n, pause) in [
-        (vec![1 << 15, 1 << 15, 1 << 15], 30_000, 0),
+        (vec![1 << 16, 1 << 16, 1 << 16], 30_000, 0),
         (vec![64, 1 << 12], 50_000, 8),
         (vec![1], 20_000, 2),
         (vec![], 0, 0),
     ] {
         let sink = Sink::new(Duration::from_millis(pause), usize::MAX);
         let (recorders, taps): (Vec<_>, Vec<_>) = capacities.iter().map(|c| recorder(*c)).unzip();
-        let collector = Collector::start(sink.clone(), &one_task(), taps).unwrap();
+        let collector = Collector::start(sink.clone(), &one_task(), taps, &Options::default()).unwrap();
         let threads: Vec<_> = recorders.into_iter().map(|r| offer(r, some_records(n), 2000)).collect();
         let dropped: Vec<u64> = threads.into_iter().map(|t| t.join().unwrap()).collect();
         let totals = collector.finish().unwrap();
@@ -97,10 +97,10 @@ fn conserved_from_threads_to_the_file() {
 #[test]
 fn a_full_disk_blocks_nobody_and_is_reported() {
     let records = some_records(50_000);
-    for room in [600, 5_000, 50_000] {
+    for room in [900, 5_000, 200_000] {
         let sink = Sink::new(Duration::ZERO, room);
-        let (recorder, tap) = recorder(1 << 16);
-        let collector = Collector::start(sink.clone(), &one_task(), vec![tap]).unwrap();
+        let (recorder, tap) = recorder(1 << 17);
+        let collector = Collector::start(sink.clone(), &one_task(), vec![tap], &Options::default()).unwrap();
         assert_eq!(offer(recorder, records.clone(), 5000).join().unwrap(), 0);
         let error = collector.finish().unwrap_err();
         let TraceError::Write { source, unwritten } = &error else { panic!("{error}") };
@@ -115,10 +115,12 @@ fn a_full_disk_blocks_nobody_and_is_reported() {
 #[test]
 fn a_header_that_cannot_be_written_is_reported_at_the_start() {
     let (_, tap) = recorder(1);
-    let error = Collector::start(Sink::new(Duration::ZERO, 20), &one_task(), vec![tap]).unwrap_err();
+    let error = Collector::start(Sink::new(Duration::ZERO, 20), &one_task(), vec![tap], &Options::default())
+        .unwrap_err();
     assert!(matches!(error, TraceError::Write { unwritten: 0, .. }), "{error}");
     let folder = tempfile::tempdir().unwrap();
-    let error = Collector::create(&folder.path().join("no/trace"), &one_task(), vec![]).unwrap_err();
+    let error = Collector::create(&folder.path().join("no/trace"), &one_task(), vec![], &Options::default())
+        .unwrap_err();
     assert!(matches!(error, TraceError::Create { .. }), "{error}");
 }
 
@@ -126,11 +128,12 @@ fn a_header_that_cannot_be_written_is_reported_at_the_start() {
 #[test]
 fn a_recorder_that_lives_on_is_named() {
     let sink = Sink::new(Duration::ZERO, usize::MAX);
-    let (mut alive, tap) = recorder(4);
-    let (mut gone, other) = recorder(4);
+    let (mut alive, tap) = recorder(8);
+    let (mut gone, other) = recorder(8);
     offer_all(&mut gone, 3);
     drop(gone);
-    let collector = Collector::start(sink.clone(), &one_task(), vec![tap, other]).unwrap();
+    let collector =
+        Collector::start(sink.clone(), &one_task(), vec![tap, other], &Options::default()).unwrap();
     offer_all(&mut alive, 2);
     let totals = collector.finish().unwrap();
     let [living, closed] = &totals.recorders[..] else { panic!() };
@@ -144,8 +147,8 @@ fn a_recorder_that_lives_on_is_named() {
 fn a_dropped_collector_finishes_its_trace() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("trace");
-    let (mut recorder, tap) = recorder(16);
-    let collector = Collector::create(&path, &one_task(), vec![tap]).unwrap();
+    let (mut recorder, tap) = recorder(32);
+    let collector = Collector::create(&path, &one_task(), vec![tap], &Options::default()).unwrap();
     offer_all(&mut recorder, 5);
     drop(recorder);
     drop(collector);

@@ -110,7 +110,7 @@ fn blocked_by_a_less_urgent_job_that_cannot_be_preempted() {
     script.check(
         camera,
         "camera#118 released 14:23:45.123 (deadline .200) · blocked 45.2 ms by lidar#61 (non-preemptive, \
-         started .121) · ran 25.0 ms · dispatch 2.2 ms · finished .195, response 72.4 ms, slack 4.6 ms",
+         started .121) · ran 25.0 ms · dispatch 1.5 ms · completion 0.7 ms · finished .195, response 72.4 ms, slack 4.6 ms",
     );
     let trace = script.trace(|_, _| false, false);
     let e = Jobs::of(&trace).explain(camera).unwrap();
@@ -123,7 +123,7 @@ fn blocked_by_a_less_urgent_job_that_cannot_be_preempted() {
             (CauseKind::Blocked { since }, Some(lidar), at(45.2), at(123.0), at(168.2)),
             (CauseKind::Dispatch, None, at(1.5), at(168.2), at(169.7)),
             (CauseKind::Ran { segment: 0 }, None, at(25.0), at(169.7), at(194.7)),
-            (CauseKind::Dispatch, None, at(0.7), at(194.7), at(195.4)),
+            (CauseKind::Completion, None, at(0.7), at(194.7), at(195.4)),
         ]
     );
 }
@@ -271,12 +271,12 @@ fn missing_records_of_the_worker_and_of_the_scheduler() {
     };
     let blocked = "Blocked { since: Nanos(1000000) } 31 ms, ";
     for (lost, parts) in [
-        (&[][..], "Dispatch 1 ms, Ran { segment: 0 } 18 ms, Dispatch 1 ms"),
-        (&[(1, 2)], "Ran { segment: 0 } 19 ms, Dispatch 1 ms"),
+        (&[][..], "Dispatch 1 ms, Ran { segment: 0 } 18 ms, Completion 1 ms"),
+        (&[(1, 2)], "Ran { segment: 0 } 19 ms, Completion 1 ms"),
         (&[(1, 3)], "Dispatch 1 ms, Ran { segment: 0 } 19 ms"),
         (&[(1, 2), (1, 3)], "Ran { segment: 0 } 20 ms"),
         // Its choice: it was started at 42.
-        (&[(0, 4)], "Unexplained 1 ms, Ran { segment: 0 } 18 ms, Dispatch 1 ms"),
+        (&[(0, 4)], "Unexplained 1 ms, Ran { segment: 0 } 18 ms, Completion 1 ms"),
     ] {
         assert_eq!(told(lost), (Ending::Met, format!("{blocked}{parts}")), "{lost:?}");
     }
@@ -343,7 +343,7 @@ fn a_faulted_job() {
     script.ended(12.0, camera, 0, Outcome::Faulted).retire(12.5, camera, Outcome::Faulted);
     script.check(
         camera,
-        "camera#7 released 14:23:45.000 (deadline .077) · ran 12.0 ms · dispatch 0.5 ms · faulted .012 after \
+        "camera#7 released 14:23:45.000 (deadline .077) · ran 12.0 ms · completion 0.5 ms · faulted .012 after \
          12.5 ms, its result is void: the backend panicked (blame: Model; still usable: other models)",
     );
 }

@@ -1,7 +1,11 @@
 //! The file: round trip, cut at every byte, every byte changed, and blocks that lie.
 use super::twin::simulate;
 use super::{TaskOf, file_of, header, job, kinds, some_records, trace_of};
-use crate::file::{Chunk, END, HEADER, LONGEST, MAGIC, RECORDS, VERSION, crc32};
+use crate::file::{
+    END, HASH, HEAD, HEADER, Head, INDEX, LONGEST, RECORDS, START, chained, first_hash, start,
+};
+use crate::key::SIGNATURE;
+use crate::summary::Summary;
 use crate::{Balance, Body, Damage, Header, Record, Totals, Trace, TraceError, write_all, write_file};
 use aegis_core::{Nanos, Policy, Rng, TaskSet, TaskSetError};
 use proptest::prelude::*;
@@ -15,29 +19,79 @@ fn small() -> Vec<u8> {
     file_of(&two_tasks(), &records, |recorder, seq| recorder == 1 && seq == 2, false)
 }
 
-/// A block with a right checksum, whatever it says.
-fn block(kind: u8, payload: &[u8]) -> Vec<u8> {
-    let mut block = vec![kind];
-    block.extend(u32::try_from(payload.len()).unwrap().to_le_bytes());
-    block.extend(payload);
-    block.extend(crc32(0, &block).to_le_bytes());
-    block
+/// The blocks of a file: kinds and payloads.
+fn blocks(bytes: &[u8]) -> Vec<(u8, Vec<u8>)> {
+    let (mut rest, mut blocks) = (&bytes[START..], Vec::new());
+    while let Some((head, behind)) = rest.split_first_chunk::<HEAD>() {
+        let length = u32::from_le_bytes(*head[4..].first_chunk().unwrap()) as usize;
+        blocks.push((head[0], behind[..length].to_vec()));
+        rest = &behind[length + HASH..];
+    }
+    blocks
 }
 
+/// A file with right heads and hashes, whatever its blocks say; where an End says that it stands is right, too.
 fn file(blocks: &[(u8, Vec<u8>)]) -> Vec<u8> {
-    let mut bytes = [&MAGIC[..], &VERSION.to_le_bytes()].concat();
-    for (kind, payload) in blocks {
-        bytes.extend(block(*kind, payload));
+    let (mut bytes, mut hash) = (start().to_vec(), first_hash());
+    for (number, (kind, payload)) in (0..).zip(blocks) {
+        let at = bytes.len();
+        let length = u32::try_from(payload.len()).unwrap();
+        bytes.extend(Head { kind: *kind, length, number }.encoded());
+        bytes.extend(payload);
+        if *kind == END && payload.len() > SIGNATURE + 8 {
+            let place = bytes.len() - SIGNATURE - 8;
+            bytes[place..place + 8].copy_from_slice(&(at as u64).to_le_bytes());
+        }
+        hash = chained(&hash, &bytes[at..]);
+        bytes.extend(hash);
     }
     bytes
 }
 
-fn encoded(content: &impl serde::Serialize) -> Vec<u8> {
-    postcard::to_allocvec(content).unwrap()
+/// What stands before the first record.
+fn head_of(header: &Header, recorders: usize) -> (u8, Vec<u8>) {
+    blocks(&file_of(header, &vec![vec![]; recorders], |_, _| false, true)).remove(0)
 }
 
-fn chunk(recorder: u32, first: u64, n: u64) -> Chunk {
-    Chunk { recorder, first, records: some_records(n) }
+/// A Records block: chunks of so many records, by recorder and first number.
+fn records(chunks: &[(u32, u64, u64)]) -> (u8, Vec<u8>) {
+    let mut payload = Vec::new();
+    Summary::default().encode(&mut payload);
+    for (recorder, first, n) in chunks {
+        let mut bodies = Vec::new();
+        for (step, record) in (0..).zip(some_records(*n)) {
+            let body = postcard::to_allocvec(&record.body).unwrap();
+            // An instant 1000 behind the one before, as some_records makes them: 2000 as a zigzag varint.
+            bodies.push(u8::try_from(body.len()).unwrap());
+            bodies.extend(if step == 0 { &[0][..] } else { &[0xd0, 0x0f] });
+            bodies.extend(body);
+        }
+        payload.push(0);
+        payload.extend(recorder.to_le_bytes());
+        payload.extend(first.to_le_bytes());
+        payload.extend(0u64.to_le_bytes());
+        payload.extend(u32::try_from(*n).unwrap().to_le_bytes());
+        payload.extend(u32::try_from(bodies.len()).unwrap().to_le_bytes());
+        payload.extend(bodies);
+    }
+    (RECORDS, payload)
+}
+
+fn gap(recorder: u32, first: u64, last: u64) -> (u8, Vec<u8>) {
+    let mut payload = Vec::new();
+    Summary::default().encode(&mut payload);
+    payload.push(1);
+    payload.extend(recorder.to_le_bytes());
+    payload.extend(first.to_le_bytes());
+    payload.extend(last.to_le_bytes());
+    (RECORDS, payload)
+}
+
+fn end(recorders: Vec<Balance>) -> (u8, Vec<u8>) {
+    let mut payload = vec![0; 40];
+    Totals { recorders }.encode(&mut payload);
+    payload.extend([0; 16 + SIGNATURE]);
+    (END, payload)
 }
 
 fn balance(offered: u64, written: u64) -> Balance {
@@ -46,7 +100,7 @@ fn balance(offered: u64, written: u64) -> Balance {
 
 #[test]
 fn what_is_written_is_read() {
-    for n in [0, 1, 8191, 8192, 8193, 20_000] {
+    for n in [0, 1, 2, 8192, 20_000] {
         let (header, records) = (two_tasks(), some_records(n));
         let mut bytes = Vec::new();
         let totals = write_all(&mut bytes, &header, records.iter().copied()).unwrap();
@@ -83,7 +137,7 @@ fn gaps_are_exact() {
     };
     let trace = trace_of(&two_tasks(), &records, lost);
     let gaps: Vec<_> = trace.gaps().iter().map(|g| (g.recorder, g.first, g.last)).collect();
-    assert_eq!(gaps, [(0, 3, 5), (0, 9, 9), (1, 0, 0), (0, 18, 19)]);
+    assert_eq!(gaps, [(0, 3, 5), (0, 9, 9), (1, 0, 0), (0, 18, 19)], "{:?}", trace.gaps());
     let [first, _, start, tail] = trace.gaps() else { panic!() };
     assert_eq!((first.missing(), first.after, first.before), (3, Some(Nanos(2000)), Some(Nanos(6000))));
     assert_eq!((start.after, start.before), (None, Some(Nanos(1000))));
@@ -170,13 +224,8 @@ proptest! {
         let mut rng = Rng::new(seed);
         let truth = simulate(seed % 40);
         let [scheduler, worker] = [&truth.scheduler, &truth.worker].map(|r| r[..r.len().min(60)].to_vec());
-        let (steps, works) = (scheduler.len() as u64, worker.len() as u64);
-        let mut blocks = vec![
-            (HEADER, encoded(&truth.header)),
-            (RECORDS, encoded(&vec![Chunk { recorder: 0, first: 0, records: scheduler }])),
-            (RECORDS, encoded(&vec![Chunk { recorder: 1, first: 0, records: worker }])),
-            (END, encoded(&Totals { recorders: vec![balance(steps, steps), balance(works, works)] })),
-        ];
+        let mut blocks = blocks(&file_of(&truth.header, &[scheduler, worker], |_, seq| seq == 7, false));
+        prop_assert_eq!(blocks.iter().map(|(kind, _)| *kind).collect::<Vec<_>>(), [HEADER, RECORDS, INDEX, END]);
         for _ in 0..changes {
             let which = usize::try_from(rng.between(0, 5)).map(|which| if which < 4 { which } else { 1 }).unwrap();
             let payload = &mut blocks[which].1;
@@ -210,7 +259,7 @@ proptest! {
     #[test]
     fn random_bytes_are_an_answer(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
         prop_assert!(Trace::from_bytes(&bytes).is_err());
-        let headed = [&MAGIC[..], &VERSION.to_le_bytes(), &bytes].concat();
+        let headed = [&start()[..], &bytes].concat();
         prop_assert!(Trace::from_bytes(&headed).is_err());
     }
 }
@@ -222,71 +271,107 @@ fn check(bytes: &[u8], says: &str) {
 
 #[test]
 fn wrong_files_are_refused_with_the_reason() {
-    let (head, end) = ((HEADER, encoded(&two_tasks())), (END, encoded(&Totals::default())));
+    let (head, end, none) = (head_of(&two_tasks(), 0), end(vec![]), records(&[]));
     check(b"", "cut off at byte 0, inside its header");
     check(b"AEGIS", "cut off at byte 5");
     check(b"PK\x03\x04 some archive", "not a trace");
     check(b"%PDF", "not a trace");
-    check(b"AEGISTRC\x01\x00rest", "format version 1; this program reads version 2");
-    check(&file(&[]), "cut off at byte 10");
-    check(&file(std::slice::from_ref(&end)), "damaged at byte 10: a block of kind 3 in the wrong place");
+    check(b"AEGISTRC\x01\x00rest", "format version 1; this program reads version 3");
+    check(&file(&[]), "cut off at byte 16");
+    check(&file(std::slice::from_ref(&end)), "damaged at byte 16: a block of kind 5 in the wrong place");
     check(&file(&[head.clone(), head.clone()]), "kind 1 in the wrong place");
-    check(&file(&[head.clone(), end.clone(), end.clone()]), "kind 3 in the wrong place");
-    let late = (RECORDS, encoded(&Vec::<Chunk>::new()));
-    check(&file(&[head.clone(), end.clone(), late]), "kind 2 in the wrong place");
+    check(&file(&[head.clone(), end.clone(), end.clone()]), "kind 5 in the wrong place");
+    check(&file(&[head.clone(), end.clone(), none]), "kind 2 in the wrong place");
     check(&file(&[head.clone(), (9, vec![])]), "a block of unknown kind 9");
     check(&file(&[head.clone(), (RECORDS, vec![200])]), "kind 2 with content that cannot be decoded");
-    check(&file(&[head.clone(), (END, vec![0, 0])]), "kind 3 with content that cannot be decoded");
-    let mut trailing = file(&[head.clone(), end.clone()]);
-    trailing.push(7);
-    check(&trailing, "kind 7 in the wrong place");
+    check(&file(&[head.clone(), (END, vec![0, 0])]), "kind 5 with content that cannot be decoded");
+    for trailing in [&[7][..], &[0; 16], &[0; 99]] {
+        let bytes = [&file(&[head.clone(), end.clone()]), trailing].concat();
+        check(&bytes, "something follows the end");
+    }
     let mut absurd = file(std::slice::from_ref(&head));
     let offset = absurd.len();
-    absurd.extend([RECORDS, 0xff, 0xff, 0xff, 0xff]);
+    absurd.extend(Head { kind: RECORDS, length: u32::MAX, number: 1 }.encoded());
     check(&absurd, &format!("damaged at byte {offset}: a block of 4294967295 bytes; the most is {LONGEST}"));
+    // A crash of the system can leave zeros where a block was to be.
+    let mut crashed = file(&[head, records(&[])]);
+    let whole = crashed.len() as u64;
+    crashed.extend([0; 5000]);
+    let trace = Trace::from_bytes(&crashed).unwrap();
+    assert!(!trace.complete() && trace.bytes_read() == whole);
+    crashed.push(1);
+    check(&crashed, &format!("damaged at byte {whole}"));
 }
 
 #[test]
 fn records_and_totals_must_fit_each_other() {
-    let checked = |chunks: Vec<Chunk>, totals: Vec<Balance>| {
-        Trace::from_bytes(&file(&[
-            (HEADER, encoded(&two_tasks())),
-            (RECORDS, encoded(&chunks)),
-            (END, encoded(&Totals { recorders: totals })),
-        ]))
+    let checked = |content: Vec<(u8, Vec<u8>)>, totals: Vec<Balance>| {
+        let mut blocks = vec![head_of(&two_tasks(), totals.len())];
+        blocks.extend(content);
+        blocks.push(end(totals));
+        Trace::from_bytes(&file(&blocks))
     };
     let damage = |result: Result<Trace, TraceError>| match result {
         Err(TraceError::Damaged { damage, .. }) => damage,
         other => panic!("{other:?}"),
     };
-    assert!(checked(vec![chunk(0, 0, 3)], vec![balance(3, 3)]).is_ok());
-    let overlap = damage(checked(vec![chunk(0, 0, 3), chunk(0, 2, 1)], vec![balance(4, 4)]));
-    assert_eq!(overlap, Damage::Sequence { recorder: 0, first: 2, expected: 3 });
-    let beyond = damage(checked(vec![chunk(0, u64::MAX - 1, 2)], vec![balance(4, 4)]));
-    assert_eq!(beyond, Damage::Sequence { recorder: 0, first: u64::MAX - 1, expected: 0 });
-    for totals in [vec![balance(3, 2)], vec![balance(2, 2)], vec![balance(4, 3)], vec![]] {
-        let found = damage(checked(vec![chunk(0, 0, 3)], totals));
+    let three = records(&[(0, 0, 3)]);
+    assert_eq!(checked(vec![three.clone()], vec![balance(3, 3)]).unwrap().entries().len(), 3);
+    for (content, first, expected) in [
+        (vec![records(&[(0, 0, 3), (0, 2, 1)])], 2, 3),
+        (vec![records(&[(0, 4, 1)])], 4, 0),
+        (vec![three.clone(), gap(0, 2, 4)], 2, 3),
+        (vec![three.clone(), gap(0, 4, 4)], 4, 3),
+        (vec![three.clone(), gap(0, 3, 2)], 3, 3),
+        (vec![gap(0, 0, u64::MAX)], 0, 0),
+    ] {
+        let found = damage(checked(content, vec![balance(4, 4)]));
+        assert_eq!(found, Damage::Sequence { recorder: 0, first, expected });
+    }
+    let beyond =
+        checked(vec![gap(0, 0, u64::MAX - 2), records(&[(0, u64::MAX - 1, 3)])], vec![balance(4, 4)]);
+    let last = Damage::Sequence { recorder: 0, first: u64::MAX, expected: u64::MAX };
+    assert_eq!(damage(beyond), last);
+    let dropped = |offered, written, lost| Balance {
+        dropped: [(crate::Kind::Step, lost)].into(),
+        ..balance(offered, written)
+    };
+    assert!(checked(vec![three.clone(), gap(0, 3, 4)], vec![dropped(5, 3, 2)]).is_ok());
+    for totals in
+        [balance(3, 2), balance(2, 2), balance(4, 3), dropped(5, 2, 3), dropped(5, 3, 2), dropped(2, 3, 1)]
+    {
+        let found = damage(checked(vec![three.clone()], vec![totals]));
         assert_eq!(found, Damage::Totals { recorder: 0 });
     }
-    let dropped = Balance { dropped: [(crate::Kind::Step, 3)].into(), ..balance(5, 2) };
-    for (chunk, totals) in [(chunk(0, 0, 3), dropped), (chunk(0, 5, 1), balance(1, 1))] {
-        assert_eq!(damage(checked(vec![chunk], vec![totals])), Damage::Totals { recorder: 0 });
-    }
-    let far = damage(checked(vec![chunk(u32::MAX, 0, 1)], vec![balance(1, 1)]));
+    let fewer = damage(checked(vec![three.clone(), gap(0, 3, 4)], vec![dropped(4, 3, 1)]));
+    assert_eq!(fewer, Damage::Totals { recorder: 0 });
+    let far = damage(checked(vec![records(&[(u32::MAX, 0, 1)])], vec![balance(1, 1)]));
     assert_eq!(far, Damage::Totals { recorder: u32::MAX });
+    // Of another number of recorders than the header says.
+    let blocks = [head_of(&two_tasks(), 2), end(vec![balance(0, 0)])];
+    assert_eq!(damage(Trace::from_bytes(&file(&blocks))), Damage::Content { kind: END });
 }
 
 /// A deserialised task set has not been through its constructor.
 #[test]
 fn a_header_is_checked_like_a_task_set() {
     let good = two_tasks();
-    let read = |header: &Header| Trace::from_bytes(&file(&[(HEADER, encoded(header))])).map(|_| ());
+    // The header is what stands last in its block.
+    let (_, beginning) = head_of(&good, 1);
+    let before = beginning.len() - postcard::to_allocvec(&good).unwrap().len() - 4;
+    let read = |header: &Header| {
+        let encoded = postcard::to_allocvec(header).unwrap();
+        let length = u32::try_from(encoded.len()).unwrap().to_le_bytes();
+        let payload = [&beginning[..before], &length, &encoded].concat();
+        Trace::from_bytes(&file(&[(HEADER, payload)])).map(|_| ())
+    };
     assert!(read(&good).is_ok());
     // The same shape as a task set, made without it.
     #[derive(serde::Serialize)]
     struct Forged(Policy, aegis_core::Overheads, Vec<aegis_core::Task>);
     let forge = |tasks: Vec<aegis_core::Task>| -> Header {
-        let bytes = encoded(&Forged(Policy::Edf, aegis_core::Overheads::default(), tasks));
+        let forged = Forged(Policy::Edf, aegis_core::Overheads::default(), tasks);
+        let bytes = postcard::to_allocvec(&forged).unwrap();
         let set: TaskSet = postcard::from_bytes(&bytes).unwrap();
         Header { set, models: vec![], ..good.clone() }
     };

@@ -1,13 +1,19 @@
 //! Tests of the crate as a whole, and what they share: headers, and traces with records missing at will.
+mod auditing;
+mod beside_bound;
 mod collecting;
 mod explaining;
+mod files;
 mod format;
+mod golden;
+mod parts;
 mod sentences;
+mod slots;
 mod twin;
 
-use crate::file::Chunk;
-use crate::writer::Writer;
-use crate::{Balance, Body, Header, ModelNote, Record, Totals, Trace};
+use crate::sink::Stream;
+use crate::writer::{Start, Writer};
+use crate::{Balance, Body, ClockNote, ClockPair, Header, ModelNote, Record, Totals, Trace};
 use aegis_core::{JobId, Nanos, Overheads, Policy, Priority, TaskDraft, TaskId, TaskSet};
 use std::collections::BTreeMap;
 
@@ -58,7 +64,7 @@ pub fn file_of(
     cut: bool,
 ) -> Vec<u8> {
     let mut bytes = Vec::new();
-    let mut writer = Writer::begin(&mut bytes, header).unwrap();
+    let mut writer = Writer::begin(Stream(&mut bytes), start(header, offered.len())).unwrap();
     let mut totals = Totals::default();
     for (recorder, records) in (0..).zip(offered) {
         let mut balance = Balance { offered: records.len() as u64, ..Balance::default() };
@@ -67,15 +73,29 @@ pub fn file_of(
                 *balance.dropped.entry(record.body.kind()).or_default() += 1;
             } else {
                 balance.written += 1;
-                writer.records(&[Chunk { recorder, first: seq, records: vec![*record] }]).unwrap();
+                writer.record(recorder, seq, record).unwrap();
             }
         }
         totals.recorders.push(balance);
     }
-    if !cut {
-        writer.end(&totals).unwrap();
+    if cut {
+        writer.flush().unwrap();
+    } else {
+        writer.end(&totals, ClockPair::default()).unwrap();
     }
     bytes
+}
+
+/// An unsigned file of so many recorders.
+pub fn start(header: &Header, recorders: usize) -> Start<'_> {
+    Start {
+        header,
+        clock: ClockNote::unstated(),
+        recorders,
+        key: None,
+        identity: [7; 16],
+        block: crate::writer::BLOCK,
+    }
 }
 
 pub fn trace_of(header: &Header, offered: &[Vec<Record>], lost: impl Fn(u32, u64) -> bool) -> Trace {

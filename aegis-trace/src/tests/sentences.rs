@@ -1,9 +1,9 @@
 //! Every record in words, and which of them concern whom.
 use super::{TaskOf, header, job, trace_of};
-use crate::{Body, Header, Purpose, Query, Record};
+use crate::{Body, ClockLimits, Direction, Header, Purpose, Query, Record};
 use aegis_core::{
-    Action, Blame, Bytes, Decision, Event, Fault, FaultCode, JobId, Nanos, Outcome, Policy, Priority,
-    Rejection, TaskId, Usable, Why,
+    Action, Blame, Budgeted, Bytes, Decision, Event, Fault, FaultCode, JobId, Nanos, Outcome, Policy,
+    Priority, Rejection, TaskId, Term, TermKind, Usable, Why,
 };
 
 const CAMERA: JobId = JobId { task: TaskId(0), seq: 118 };
@@ -212,6 +212,73 @@ fn everything_else() {
             "task set rejected: camera: the analysis gave up after 10 steps",
         ),
         (Body::Stopping, "stopping: later releases are not served, running jobs are finished"),
+        (
+            Body::BoundTerm {
+                task,
+                term: Term { kind: TermKind::Interference, by: Some(other), ns: 5_000_000 },
+            },
+            "camera: interference of its bound: 5 ms by lidar",
+        ),
+        (
+            Body::BoundTerm { task, term: Term { kind: TermKind::ArrivedLater, by: None, ns: -2_000_000 } },
+            "camera: arrived_later of its bound: -2 ms",
+        ),
+        (
+            Body::Certified {
+                task,
+                bound: ms(24),
+                samples: 29_956,
+                exceedance_ppb: 100_000,
+                confidence_ppb: 950_000_001,
+            },
+            "camera: 29956 samples show with 95.0000001 % confidence that at most 0.01 % of its jobs run longer than 24 ms",
+        ),
+        (
+            Body::WithinBudget { task, budget: Budgeted::Streams { limit: 3, asked: 1 } },
+            "camera is within its budget: 1 streams, of 3",
+        ),
+        (
+            Body::WithinBudget { task, budget: Budgeted::ComputeTime { limit: ms(30), used: ms(25) } },
+            "camera is within its budget: 25 ms per job, of 30 ms",
+        ),
+        (
+            Body::Planned {
+                on_device: true,
+                peak: Bytes::from_mib(3),
+                at_least: Bytes::from_mib(2),
+                limit: Some(Bytes::from_mib(4)),
+            },
+            "device memory planned: 3 MiB, and no plan takes less than 2 MiB; the limit is 4 MiB",
+        ),
+        (
+            Body::Unplannable {
+                peak: Bytes::from_mib(3),
+                at_least: Bytes::from_mib(2),
+                limit: Bytes::from_mib(1),
+            },
+            "system rejected: the best plan of its memory takes 3 MiB, every plan takes 2 MiB or more, the limit is \
+             1 MiB",
+        ),
+        (Body::RecordCost { per_thousand: Nanos(7_500) }, "a thousand records take their thread 7.5 us"),
+        (
+            Body::Copied { job: CAMERA, segment: 1, direction: Direction::Out, took: ms(2) },
+            "camera#118 copied its outputs in 2 ms (segment 1)",
+        ),
+        (
+            Body::Contended { job: CAMERA, segment: 0, waited: ms(2) },
+            "camera#118 was ready to run and others had the processor for 2 ms (segment 0)",
+        ),
+        (Body::Recovering { job: CAMERA }, "camera is brought back after the fault of camera#118"),
+        (Body::Recovered { job: CAMERA, usable: true }, "camera is usable again"),
+        (Body::Recovered { job: CAMERA, usable: false }, "camera cannot be used again in this run"),
+        (
+            Body::ClockChanged {
+                from_khz: 1_980_000,
+                to_khz: 1_200_000,
+                limits: ClockLimits { power: false, heat: true },
+            },
+            "clock changed from 1980 to 1200 MHz, limited by heat",
+        ),
     ] {
         check(body, says);
     }

@@ -1,7 +1,7 @@
 //! Explanations against a brute-force twin: a small scheduler that writes down, for every nanosecond, who held the
 //! partition; each nanosecond of each job is then classified from that table and compared with the explanation.
 use super::{TaskOf, header, job, trace_of};
-use crate::{Body, CauseKind, Ending, Explanation, Header, Jobs, Record};
+use crate::{Body, CauseKind, Direction, Ending, Explanation, Header, Jobs, Record};
 use aegis_core::{Action, Decision, Event, JobId, Nanos, Outcome, Policy, Rng, Why};
 use std::collections::BTreeMap;
 
@@ -10,6 +10,7 @@ enum Phase {
     In,
     Run,
     Out,
+    Recovery,
 }
 
 /// One nanosecond of one job.
@@ -20,9 +21,52 @@ enum Tick {
     Behind(JobId),
     Own(JobId),
     Dispatch,
+    Completion,
+    Recovery,
+    Copy(u16, Direction),
     Ran(u16),
+    Contended(u16),
     Over(u16),
     Unexplained,
+}
+
+/// A segment while it holds the partition.
+#[derive(Clone, Copy, Debug)]
+struct Held {
+    index: usize,
+    started: u64,
+    ended: u64,
+    told: u64,
+    outcome: Outcome,
+    /// Of its execution: inputs and outputs copied, others on the processor.
+    copied: [u64; 2],
+    contended: u64,
+    /// After its end.
+    recovery: Option<(u64, u64)>,
+}
+
+impl Held {
+    /// What its worker records, up to `last`.
+    fn records(&self, job: JobId, segment: u16, last: u64) -> impl Iterator<Item = Record> {
+        let mut records = vec![
+            (self.started, Body::Started { job, segment }),
+            (self.ended, Body::Ended { job, segment, outcome: self.outcome }),
+        ];
+        for (direction, took) in [Direction::In, Direction::Out].into_iter().zip(self.copied) {
+            if took > 0 {
+                records.push((self.ended, Body::Copied { job, segment, direction, took: Nanos(took) }));
+            }
+        }
+        if self.contended > 0 {
+            records.push((self.ended, Body::Contended { job, segment, waited: Nanos(self.contended) }));
+        }
+        if let Some((from, to)) = self.recovery {
+            records.push((from, Body::Recovering { job }));
+            records.push((to, Body::Recovered { job, usable: true }));
+        }
+        let seen = records.into_iter().filter(move |(at, _)| *at <= last);
+        seen.map(|(at, body)| Record { at: Nanos(at), body })
+    }
 }
 
 struct Live {
@@ -42,6 +86,8 @@ pub struct Truth {
     pub worker: Vec<Record>,
     /// For every nanosecond: who held the partition, in which phase of which segment.
     owner: Vec<Option<(JobId, u16, Phase)>>,
+    /// What is known of every segment that held it.
+    held: BTreeMap<(JobId, u16), Held>,
     jobs: Vec<Live>,
     refused: Vec<JobId>,
 }
@@ -62,8 +108,15 @@ pub fn simulate(seed: u64) -> Truth {
     let tasks: Vec<TaskOf<'_>> =
         shapes.iter().zip(names).map(|((c, d, p), name)| TaskOf(name, c, *d, *p)).collect();
     let header = header(policy, 1, &tasks);
-    let mut t =
-        Truth { scheduler: vec![], worker: vec![], owner: vec![], jobs: vec![], refused: vec![], header };
+    let mut t = Truth {
+        scheduler: vec![],
+        worker: vec![],
+        owner: vec![],
+        held: BTreeMap::new(),
+        jobs: vec![],
+        refused: vec![],
+        header,
+    };
     let (horizon, slow) = (rng.between(20, 300), rng.between(1, 4));
     // Arrivals and releases of every task.
     let mut coming: Vec<(u64, u64, JobId)> = Vec::new();
@@ -81,8 +134,7 @@ pub fn simulate(seed: u64) -> Truth {
     coming.sort_unstable();
     let mut coming = coming.into_iter().peekable();
     let mut ready: Vec<usize> = Vec::new();
-    // Index of the job, instants of start, end, and of being told; outcome.
-    let mut running: Option<(usize, u64, u64, u64, Outcome)> = None;
+    let mut running: Option<Held> = None;
     let step = |event, action, why| Body::Step { event, decision: Decision { action, why } };
     for now in 0..horizon {
         let at = Nanos(now);
@@ -90,7 +142,7 @@ pub fn simulate(seed: u64) -> Truth {
         for _ in 0..8 {
             match rng.between(0, 3) {
                 0 => {
-                    if let Some((index, started, ended, told, outcome)) = running
+                    if let Some(held @ Held { index, told, outcome, .. }) = running
                         && told <= now
                     {
                         let live = &mut t.jobs[index];
@@ -117,9 +169,7 @@ pub fn simulate(seed: u64) -> Truth {
                         };
                         t.scheduler.push(Record { at, body: step(event, action, why) });
                         let job = live.id;
-                        t.worker.push(Record { at: Nanos(started), body: Body::Started { job, segment } });
-                        let body = Body::Ended { job, segment, outcome };
-                        t.worker.push(Record { at: Nanos(ended), body });
+                        t.worker.extend(held.records(job, segment, now));
                         running = None;
                     }
                 }
@@ -142,7 +192,7 @@ pub fn simulate(seed: u64) -> Truth {
                 }
                 _ if !rng.one_in(slow) => {}
                 _ => {
-                    let (action, why) = if let Some((index, ..)) = running {
+                    let (action, why) = if let Some(Held { index, .. }) = running {
                         let running = t.jobs[index].id;
                         (Action::Continue, Why::Busy { running, since: Nanos::ZERO })
                     } else if let Some(best) =
@@ -157,8 +207,24 @@ pub fn simulate(seed: u64) -> Truth {
                             if rng.one_in(5) { wcet + rng.between(0, 3) } else { rng.between(0, wcet) };
                         let outcome = if rng.one_in(12) { Outcome::Faulted } else { Outcome::Completed };
                         let (started, ended) = (now + before, now + before + runs);
-                        running = Some((index, started, ended, ended + behind, outcome));
+                        let mut left = runs;
+                        let mut part = || {
+                            let taken = if rng.one_in(4) { rng.between(0, left.min(4)) } else { 0 };
+                            left -= taken;
+                            taken
+                        };
+                        let (copied, contended) = ([part(), part()], part());
+                        let mut told = ended + behind;
+                        let recovery = (outcome == Outcome::Faulted && rng.one_in(2)).then(|| {
+                            let from = told;
+                            told += rng.between(0, 5);
+                            (from, told)
+                        });
+                        told += if recovery.is_some() { rng.between(0, 2) } else { 0 };
+                        let held = Held { index, started, ended, told, outcome, copied, contended, recovery };
+                        running = Some(held);
                         let segment = u16::try_from(live.segment).unwrap();
+                        t.held.insert((live.id, segment), held);
                         (Action::Start { job: live.id, segment }, Why::OnlyReady)
                     } else {
                         (Action::Idle, Why::NothingReady)
@@ -167,11 +233,12 @@ pub fn simulate(seed: u64) -> Truth {
                 }
             }
         }
-        t.owner.push(running.map(|(index, started, ended, ..)| {
+        t.owner.push(running.map(|Held { index, started, ended, recovery, .. }| {
             let live = &t.jobs[index];
             let phase = match now {
                 _ if now < started => Phase::In,
                 _ if now < ended => Phase::Run,
+                _ if recovery.is_some_and(|(from, to)| from <= now && now < to) => Phase::Recovery,
                 _ => Phase::Out,
             };
             (live.id, u16::try_from(live.segment).unwrap(), phase)
@@ -179,15 +246,10 @@ pub fn simulate(seed: u64) -> Truth {
     }
     // A segment that is still running has been started, perhaps even ended.
     let last = t.scheduler.last().map_or(0, |r| r.at.0);
-    if let Some((index, started, ended, _, outcome)) = running {
-        let live = &t.jobs[index];
+    if let Some(held) = running {
+        let live = &t.jobs[held.index];
         let (job, segment) = (live.id, u16::try_from(live.segment).unwrap());
-        if started <= last {
-            t.worker.push(Record { at: Nanos(started), body: Body::Started { job, segment } });
-        }
-        if ended <= last {
-            t.worker.push(Record { at: Nanos(ended), body: Body::Ended { job, segment, outcome } });
-        }
+        t.worker.extend(held.records(job, segment, last));
     }
     t
 }
@@ -204,6 +266,7 @@ fn rank(header: &Header, live: &Live) -> (u64, u64) {
 
 /// What happened to the job in every nanosecond from its arrival until `until`.
 fn truth_of(truth: &Truth, live: &Live, until: u64) -> Vec<Tick> {
+    let last = truth.scheduler.last().map_or(0, |r| r.at.0);
     let live_of = |id| truth.jobs.iter().find(|j| j.id == id).unwrap();
     let mut ran: BTreeMap<u16, u64> = BTreeMap::new();
     (live.arrival..until)
@@ -212,9 +275,10 @@ fn truth_of(truth: &Truth, live: &Live, until: u64) -> Vec<Tick> {
             Some((id, segment, Phase::Run)) if id == live.id => {
                 let ran = ran.entry(segment).or_default();
                 *ran += 1;
-                let wcet = truth.header.set.get(id.task).unwrap().segments[usize::from(segment)];
-                if *ran <= wcet.0 { Tick::Ran(segment) } else { Tick::Over(segment) }
+                executing(truth, id, segment, *ran, last)
             }
+            Some((id, _, Phase::Out)) if id == live.id => Tick::Completion,
+            Some((id, _, Phase::Recovery)) if id == live.id => Tick::Recovery,
             Some((id, ..)) if id == live.id => Tick::Dispatch,
             Some((id, ..)) if id.task == live.id.task && id.seq < live.id.seq => Tick::Own(id),
             Some((id, ..)) if rank(&truth.header, live_of(id)) < rank(&truth.header, live) => {
@@ -226,6 +290,29 @@ fn truth_of(truth: &Truth, live: &Live, until: u64) -> Vec<Tick> {
         .collect()
 }
 
+/// What the `nth` nanosecond of an execution is, of one that ended by `last` or still goes on: first inputs, last outputs,
+/// before them what is above the WCET and nothing explains, before that others, and the rest is its own.
+fn executing(truth: &Truth, id: JobId, segment: u16, nth: u64, last: u64) -> Tick {
+    let held = truth.held[&(id, segment)];
+    let wcet = truth.header.set.get(id.task).unwrap().segments[usize::from(segment)].0;
+    let ended = held.ended <= last;
+    let length = held.ended.min(last) - held.started;
+    let ([inputs, outputs], others) = if ended { (held.copied, held.contended) } else { ([0, 0], 0) };
+    let rest = length - inputs - outputs - others;
+    let over = length.saturating_sub(wcet).saturating_sub(others).min(rest);
+    if nth <= inputs {
+        Tick::Copy(segment, Direction::In)
+    } else if nth <= inputs + rest - over {
+        Tick::Ran(segment)
+    } else if nth <= inputs + rest - over + others {
+        Tick::Contended(segment)
+    } else if nth <= length - outputs {
+        Tick::Over(segment)
+    } else {
+        Tick::Copy(segment, Direction::Out)
+    }
+}
+
 fn told_of(explanation: &Explanation) -> Vec<Tick> {
     let ticks = explanation.causes.iter().map(|cause| {
         let tick = match cause.kind {
@@ -234,6 +321,11 @@ fn told_of(explanation: &Explanation) -> Vec<Tick> {
             CauseKind::Behind { .. } => Tick::Behind(cause.by.unwrap()),
             CauseKind::BehindOwn => Tick::Own(cause.by.unwrap()),
             CauseKind::Dispatch => Tick::Dispatch,
+            CauseKind::Completion => Tick::Completion,
+            CauseKind::Recovery => Tick::Recovery,
+            CauseKind::Copy { segment, direction } => Tick::Copy(segment, direction),
+            CauseKind::Contended { segment } => Tick::Contended(segment),
+            CauseKind::SlowClock { .. } | CauseKind::Recording { .. } => unreachable!("not in these traces"),
             CauseKind::Ran { segment } => Tick::Ran(segment),
             CauseKind::RanOver { segment, .. } => Tick::Over(segment),
             CauseKind::Unexplained => Tick::Unexplained,
@@ -279,13 +371,26 @@ fn every_nanosecond_agrees_with_the_twin() {
         jobs_seen += truth.jobs.len() + truth.refused.len();
     }
     assert!(jobs_seen > 10_000, "{jobs_seen}");
-    for name in ["Late", "Blocked", "Behind", "Own", "Dispatch", "Ran", "Over"] {
+    let all = [
+        "Late",
+        "Blocked",
+        "Behind",
+        "Own",
+        "Dispatch",
+        "Completion",
+        "Recovery",
+        "Copy",
+        "Ran",
+        "Contended",
+        "Over",
+    ];
+    for name in all {
         assert!(ticks.get(name).is_some_and(|n| *n > 500), "{name}: {ticks:?}");
     }
 }
 
 /// With records missing, an explanation may say less, but nothing that is wrong. Only between the choice and the end
-/// of a job itself may a missing record of the worker make dispatch look like running.
+/// of a job itself may a missing record of the worker make what was on its way in or out look like running.
 #[test]
 fn missing_records_never_make_it_say_something_wrong() {
     let (mut right, mut silent, mut unknown) = (0u64, 0u64, 0u64);
@@ -310,12 +415,16 @@ fn missing_records_never_make_it_say_something_wrong() {
             assert!(e.until.0 <= until, "seed {seed}: until {until}, {e:?}");
             let truths = truth_of(&truth, live, e.until.0);
             for (now, (told, truth)) in (live.arrival..).zip(told_of(&e).into_iter().zip(truths)) {
-                let own = |tick| matches!(tick, Tick::Ran(_) | Tick::Over(_) | Tick::Dispatch);
-                let runs = |tick| matches!(tick, Tick::Ran(_) | Tick::Over(_));
+                let runs =
+                    |tick| matches!(tick, Tick::Ran(_) | Tick::Over(_) | Tick::Contended(_) | Tick::Copy(..));
+                let out = |tick| matches!(tick, Tick::Completion | Tick::Recovery);
                 match told {
                     Tick::Unexplained => silent += 1,
                     told if told == truth => right += 1,
-                    told if runs(told) && own(truth) => right += 1,
+                    told if runs(told) && (runs(truth) || out(truth) || truth == Tick::Dispatch) => {
+                        right += 1;
+                    }
+                    told if out(told) && out(truth) => right += 1,
                     told => panic!("seed {seed}, at {now}: told {told:?}, truth {truth:?}, {e:?}"),
                 }
             }

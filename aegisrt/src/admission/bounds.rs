@@ -16,6 +16,7 @@ pub(super) fn derivation(task: &str, bound: &TaskBound, name: Name<'_>) -> Vec<S
         TaskBound::Suspending(response) => suspending(task, response, name),
         TaskBound::Modes(modes) => in_modes(task, modes, name),
         TaskBound::Event(activation) => started(task, activation, name),
+        TaskBound::Offsets(bound) => vec![super::offsets::responses(task, bound)],
     }
 }
 
@@ -79,7 +80,7 @@ fn in_modes(task: &str, modes: &ModeBounds, name: Name<'_>) -> Vec<String> {
 }
 
 /// Exact milliseconds, so that a person can add them up.
-pub(super) fn milliseconds(time: Nanos) -> String {
+pub(crate) fn milliseconds(time: Nanos) -> String {
     let exact = format!("{}.{:06}", time.0 / 1_000_000, time.0 % 1_000_000);
     exact.trim_end_matches('0').trim_end_matches('.').to_owned()
 }

@@ -1,5 +1,5 @@
 //! The answer of admission for programs, in the shape that `schema/verdict.schema.json` documents.
-use super::{Admission, PartitionAnswer, load_ppm};
+use super::{Admission, PartitionAnswer, load_ppm, offsets};
 use crate::assurance::Statement;
 use aegis_analysis::conflict::Conflict;
 use aegis_analysis::sensitivity::{Beyond, Edge, Margins, NoEdge};
@@ -51,6 +51,7 @@ fn partition(admission: &Admission, answer: &PartitionAnswer) -> Value {
         "utilisation_ppm": utilisation::parts_per_million(&answer.set),
         "interference_permille": stated.interference_permille,
         "conflict": conflict.map(|conflict| conflicting(&answer.set, conflict)),
+        "offsets": offsets::value(answer),
         "margins": answer.margins.as_ref().map(|margins| of_margins(&answer.set, margins)),
     })
 }
@@ -82,7 +83,14 @@ fn task(admission: &Admission, stated: &SystemTask, verdict: &SystemTaskVerdict)
         "busy_period_ns": plain.map(|bound| bound.busy_period.0),
         "job": plain.map(|bound| bound.job),
         "terms": plain.map_or_else(Vec::new, |bound| terms(admission, bound)),
+        "critical_gap_ns": gap(admission, verdict.task).map(|gap| gap.0),
     });
+    if let Some(offset) = stated.offset {
+        value["offset_ns"] = offset.0.into();
+    }
+    if let Some(bound) = offsets::of_task(admission, verdict.task.index()) {
+        value["at_offset"] = json!({ "response_ns_min": bound.best.0, "response_ns_max": bound.worst.0 });
+    }
     if let Some((set, task)) = taken(admission, verdict.task) {
         value["wcet_ns"] = task.wcet().0.into();
         value["priority"] = task.priority.0.into();
@@ -106,17 +114,29 @@ fn task(admission: &Admission, stated: &SystemTask, verdict: &SystemTaskVerdict)
             value["wcrt_low_mode_ns"] = modes.low.as_ref().ok().map(|low| low.wcrt.0).into();
             value["wcrt_high_mode_ns"] = modes.high.and_then(Result::ok).map(|high| high.0).into();
         }
-        Ok(TaskBound::Plain(_)) | Err(_) => {}
+        Ok(TaskBound::Plain(_) | TaskBound::Offsets(_)) | Err(_) => {}
     }
     value
 }
 
 /// A task as the theorem of its partition took it.
 fn taken(admission: &Admission, id: TaskId) -> Option<(&TaskSet, &aegis_core::Task)> {
+    let (answer, at) = answer_of(admission, id)?;
+    Some((&answer.set, &answer.set.tasks()[at]))
+}
+
+/// How far from its bound the latest known schedule of a task ends.
+fn gap(admission: &Admission, id: TaskId) -> Option<Nanos> {
+    let (answer, at) = answer_of(admission, id)?;
+    answer.plain.as_ref()?.gaps[at]
+}
+
+/// The answer of a task's partition, and the task's position in that.
+fn answer_of(admission: &Admission, id: TaskId) -> Option<(&PartitionAnswer, usize)> {
     let partition = admission.system.tasks()[id.index()].partition;
     let answer = admission.partitions.iter().find(|answer| answer.partition == partition)?;
     let at = admission.system.on(partition).position(|(other, _)| other == id)?;
-    Some((&answer.set, &answer.set.tasks()[at]))
+    Some((answer, at))
 }
 
 fn parts(admission: &Admission, parts: &[PartBound]) -> Value {

@@ -1,18 +1,30 @@
 //! The answer of admission for a whole system: for each partition and chain a verdict, and everything that hangs on it.
 mod bounds;
 mod json;
+mod offsets;
 mod text;
 
+pub(crate) use bounds::milliseconds;
 pub(crate) use json::value;
 pub(crate) use text::{headline, of_partition, reasons, whole};
 
 use crate::Error;
 use crate::assurance::Statement;
 use aegis_analysis::conflict::{Conflict, smallest_conflict};
+use aegis_analysis::critical::{self, Ties};
+use aegis_analysis::jobs::{AtOffsets, Limits, Undecided};
 use aegis_analysis::remedy::{Remedy, remedies};
 use aegis_analysis::sensitivity::{Margins, margins};
-use aegis_analysis::{PartitionVerdict, SystemRejection, SystemVerdict, Theorem, analyse};
-use aegis_core::{PartitionId, Segment, System, Task, TaskSet, Verdict};
+use aegis_analysis::{PartitionVerdict, SystemRejection, SystemVerdict, Theorem, analyse_at_offsets};
+use aegis_core::{Bound, Bytes, Nanos, PartitionId, Segment, System, Task, TaskId, TaskSet, Verdict};
+
+/// What the schedules at stated offsets may take: a few seconds, before safe bounds are asked.
+const AT_OFFSETS: Limits = Limits { states: 4_000_000, memory: Bytes(1 << 30) };
+
+/// Schedules of more jobs than this are not drawn up to see whether a bound is attained: it is to take milliseconds.
+const MOST_IN_A_SCHEDULE: u64 = 1 << 12;
+/// Nor are any if those of all tasks together have more.
+const MOST_IN_ALL_SCHEDULES: u64 = 1 << 16;
 
 /// The answer for a system.
 #[derive(Debug)]
@@ -38,6 +50,10 @@ pub(crate) struct PartitionAnswer {
     pub set: TaskSet,
     /// The answer of the plain theorem of its policy, where that decided.
     pub plain: Option<Plain>,
+    /// What the stated offsets show, where arrivals at any time may make a job late and some task states one.
+    pub offsets: Option<Result<AtOffsets, Undecided>>,
+    /// The rejection for arrivals at any time, where the offsets decided otherwise.
+    pub at_any_time: Option<Verdict>,
     /// How far each time may move, where that was asked for.
     pub margins: Option<Margins>,
 }
@@ -51,14 +67,40 @@ pub(crate) struct Plain {
     pub conflict: Option<Conflict>,
     /// What would fit, where they do not.
     pub remedies: Vec<Remedy>,
+    /// For each task how much sooner than its bound a job ends in the latest schedule that is known; 0 where the bound is
+    /// attained, nothing where no such schedule can be listed.
+    pub gaps: Vec<Option<Nanos>>,
 }
 
 impl Plain {
     pub fn of(set: &TaskSet, verdict: Verdict) -> Self {
         let remedies = remedies(set, &verdict);
         let conflict = if verdict.admitted() { None } else { smallest_conflict(set).ok().flatten() };
-        Self { verdict, conflict, remedies }
+        let gaps = gaps(set, &verdict);
+        Self { verdict, conflict, remedies, gaps }
     }
+}
+
+/// For each task what is missing to its bound in the latest schedule that is known.
+fn gaps(set: &TaskSet, verdict: &Verdict) -> Vec<Option<Nanos>> {
+    let jobs = |bound: &Bound| {
+        let each = set
+            .tasks()
+            .iter()
+            .map(|task| task.arrival.arrivals_within(bound.wcrt.saturating_add(task.jitter).0));
+        each.fold(0, u64::saturating_add)
+    };
+    let drawn: Vec<u64> = verdict.tasks.iter().filter_map(|answer| answer.bound.as_ref()).map(jobs).collect();
+    let too_many = drawn.iter().any(|jobs| *jobs > MOST_IN_A_SCHEDULE)
+        || drawn.iter().copied().fold(0, u64::saturating_add) > MOST_IN_ALL_SCHEDULES;
+    if too_many {
+        return vec![None; verdict.tasks.len()];
+    }
+    let gap = |(i, bound): (usize, &Option<Bound>)| {
+        let pattern = critical::of_bound(set, TaskId::from(i), bound.as_ref()?, Ties::InOrderOfRelease);
+        Some(pattern.ok()?.gap())
+    };
+    verdict.tasks.iter().map(|answer| &answer.bound).enumerate().map(gap).collect()
 }
 
 impl Admission {
@@ -67,21 +109,27 @@ impl Admission {
     /// # Errors
     /// [`Error::Defect`] if a checked system holds a task set that is none.
     pub fn of(system: System, statement: Option<Statement>, with_margins: bool) -> Result<Self, Error> {
-        let mut verdict = analyse(&system);
+        let mut verdict = analyse_at_offsets(&system, &AT_OFFSETS);
         let mut partitions = Vec::new();
-        for PartitionVerdict { partition, theorem, verdict: plain } in &mut verdict.partitions {
-            let taken = if *theorem == Theorem::Reservation { reserving(&system)? } else { system.clone() };
+        for PartitionVerdict { partition, theorem, verdict: plain, offsets } in &mut verdict.partitions {
+            let high = matches!(theorem, Theorem::Reservation | Theorem::Offsets);
+            let taken = if high { reserving(&system)? } else { system.clone() };
             let set = taken
                 .partition_set(*partition)
                 .ok_or_else(|| Error::Defect("an answer for a partition without tasks".to_owned()))?
                 .map_err(|error| Error::Defect(error.to_string()))?;
-            let plain = plain.take().map(|verdict| Plain::of(&set, verdict));
+            let (plain, at_any_time) = match plain.take() {
+                Some(verdict) if *theorem == Theorem::Offsets => (None, Some(verdict)),
+                plain => (plain.map(|verdict| Plain::of(&set, verdict)), None),
+            };
             let margins = (with_margins && plain.is_some()).then(|| margins(&set));
             partitions.push(PartitionAnswer {
                 partition: *partition,
                 theorem: *theorem,
                 set,
                 plain,
+                offsets: offsets.take(),
+                at_any_time,
                 margins,
             });
         }
@@ -113,7 +161,10 @@ impl Admission {
 }
 
 /// `system` with every segment taking its high WCET.
-fn reserving(system: &System) -> Result<System, Error> {
+///
+/// # Errors
+/// [`Error::Defect`] if that is not a system, although the analysis took it.
+pub(crate) fn reserving(system: &System) -> Result<System, Error> {
     let mut tasks = system.tasks().to_vec();
     for segment in tasks.iter_mut().flat_map(|task| task.segments.iter_mut()) {
         *segment = Segment { wcet: segment.wcet_hi.unwrap_or(segment.wcet), wcet_hi: None, ..*segment };

@@ -1,6 +1,6 @@
 //! The answer of admission for people: what holds, why, for each task how its bound comes about, and what would fit.
 use super::bounds::{derivation, milliseconds, plain};
-use super::{Admission, PartitionAnswer, Plain, load_ppm};
+use super::{Admission, PartitionAnswer, Plain, load_ppm, offsets};
 use crate::output::table;
 use aegis_analysis::conflict::Conflict;
 use aegis_analysis::remedy::Remedy;
@@ -24,6 +24,7 @@ pub(crate) fn whole(admission: &Admission) -> String {
             Some(plain) => of_plain(&answer.set, plain),
             None => of_theorem(admission, answer),
         });
+        parts.extend(offsets::notes(admission, answer).into_iter().map(|note| format!("  {note}")));
         if let Some(margins) = &answer.margins {
             parts.push(of_margins(&answer.set, margins));
         }
@@ -49,7 +50,9 @@ fn system_headline(admission: &Admission) -> String {
         1 => ", with 1 chain".to_owned(),
         n => format!(", with {n} chains"),
     };
-    format!("{word}: {} of {tasks} tasks meet their deadlines{end}", tasks - late)
+    let at_offsets = admission.partitions.iter().any(|answer| answer.theorem == Theorem::Offsets);
+    let kept = if at_offsets { " if the stated offsets are kept to" } else { "" };
+    format!("{word}: {} of {tasks} tasks meet their deadlines{kept}{end}", tasks - late)
 }
 
 /// `PARTITION left (np-edf, every WCET × 1.150 for what runs beside it)`
@@ -66,23 +69,33 @@ fn heading(admission: &Admission, answer: &PartitionAnswer) -> String {
 
 /// The verdict for one partition: a row for each task, the derivation of each bound, the reasons and what would fit.
 pub(crate) fn of_partition(set: &TaskSet, verdict: &Verdict, remedies: &[Remedy]) -> String {
+    of_verdict(set, verdict, &[]) + &reasons(set, verdict, remedies)
+}
+
+/// What holds and how each bound comes about, with what is missing to it in the latest schedule that is known.
+fn of_verdict(set: &TaskSet, verdict: &Verdict, gaps: &[Option<Nanos>]) -> String {
     let bounds = verdict.tasks.iter().map(|answer| answer.bound.as_ref().map(|bound| bound.wcrt));
     let mut out = headline(verdict);
     let _ = write!(out, "\n  decided by {}; {}\n", verdict.decided_by, load(set));
     out.push_str(&rows(set, bounds));
     let name = |task: TaskId| set.get(task).map(|task| task.name.as_str());
-    for (answer, task) in verdict.tasks.iter().zip(set.tasks()) {
+    for (i, (answer, task)) in verdict.tasks.iter().zip(set.tasks()).enumerate() {
         if let Some(bound) = &answer.bound {
-            let _ = write!(out, "\n  {}", plain(&task.name, bound, &name));
+            let close = gaps.get(i).copied().flatten().map_or_else(String::new, attained);
+            let _ = write!(out, "\n  {}{close}", plain(&task.name, bound, &name));
         }
     }
-    out.push_str(&reasons(set, verdict, remedies));
     out
+}
+
+/// How close the latest schedule that is known comes to a bound.
+fn attained(gap: Nanos) -> String {
+    if gap == Nanos::ZERO { "; attained".to_owned() } else { format!("; a schedule comes within {gap}") }
 }
 
 /// [`of_partition`] with the smallest conflict between the reasons and what would fit.
 fn of_plain(set: &TaskSet, plain: &Plain) -> String {
-    let mut out = of_partition(set, &plain.verdict, &[]);
+    let mut out = of_verdict(set, &plain.verdict, &plain.gaps) + &reasons(set, &plain.verdict, &[]);
     out.push_str(&conflicting(set, plain.conflict.as_ref()));
     out.push_str(&would_fit(set, &plain.remedies));
     out
@@ -94,8 +107,16 @@ fn of_theorem(admission: &Admission, answer: &PartitionAnswer) -> String {
     let name = |task: TaskId| system.tasks().get(task.index()).map(|task| task.name.as_str());
     let verdicts: Vec<_> =
         system.on(answer.partition).map(|(id, _)| &admission.verdict.tasks[id.index()]).collect();
-    let mut out = format!("  decided by {}; {}\n", theorem(answer.theorem), load(&answer.set));
-    out.push_str(&rows(&answer.set, verdicts.iter().map(|verdict| verdict.wcrt)));
+    let decided_by = match &answer.offsets {
+        Some(Ok(found)) if found.admitted => offsets::decided_by(found),
+        _ => theorem(answer.theorem).to_owned(),
+    };
+    let mut out = format!("  decided by {decided_by}; {}\n", load(&answer.set));
+    let wcrts = verdicts.iter().map(|verdict| verdict.wcrt);
+    out.push_str(&match offsets::column(admission, answer) {
+        Some(offsets) => rows_at_offsets(&answer.set, &offsets, wcrts),
+        None => rows(&answer.set, wcrts),
+    });
     for (verdict, task) in verdicts.iter().zip(answer.set.tasks()) {
         for line in verdict.bound.iter().flat_map(|bound| derivation(&task.name, bound, &name)) {
             let _ = write!(out, "\n  {line}");
@@ -111,6 +132,7 @@ const fn theorem(theorem: Theorem) -> &'static str {
         Theorem::Suspension => "response times with host parts between segments (safe, not always exact)",
         Theorem::MixedCriticality => "response times in both modes and across the change (safe)",
         Theorem::Holistic => "response times of tasks that start each other, to a fixed point (safe)",
+        Theorem::Offsets => "every schedule at the stated offsets",
     }
 }
 
@@ -118,6 +140,17 @@ const fn theorem(theorem: Theorem) -> &'static str {
 fn rows(set: &TaskSet, bounds: impl Iterator<Item = Option<Nanos>>) -> String {
     let rows = set.tasks().iter().zip(bounds).map(|(task, bound)| row(set, task, bound));
     table(&["task", "", "WCET", "period", "deadline", "bound", "slack", "load"], "llrrrrrr", rows)
+}
+
+/// The same with the offset behind the period.
+fn rows_at_offsets(set: &TaskSet, offsets: &[Nanos], bounds: impl Iterator<Item = Option<Nanos>>) -> String {
+    let rows = set.tasks().iter().zip(offsets).zip(bounds).map(|((task, offset), bound)| {
+        let mut row = row(set, task, bound);
+        row.insert(4, offset.to_string());
+        row
+    });
+    let header = ["task", "", "WCET", "period", "offset", "deadline", "worst", "slack", "load"];
+    table(&header, "llrrrrrrr", rows)
 }
 
 fn row(set: &TaskSet, task: &Task, bound: Option<Nanos>) -> Vec<String> {

@@ -3,6 +3,7 @@ use super::{init, profile, run};
 use crate::admission;
 use crate::backends::Backends;
 use crate::cli::DemoArgs;
+use crate::execute::RunOptions;
 use crate::load::load;
 use crate::measure::{Evidence, Wcet};
 use crate::output::Output;
@@ -12,6 +13,7 @@ use aegis_analysis::remedy::remedies;
 use aegis_core::{DeviceKind, Nanos};
 use std::fmt::Write;
 use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
 
 /// Delays that a desktop system without real-time priorities may have; part of every bound.
 const OVERHEADS: &str = "release = \"10 ms\"\ndispatch = \"5 ms\"\ncompletion = \"5 ms\"";
@@ -66,8 +68,15 @@ pub(crate) fn run(args: &DemoArgs, output: &Output) -> Result<u8, Error> {
     let file = parse(&system, &text)?;
     init::write(&system, &text)?;
     rejection(&rates, &on, &system, &wcets, output)?;
-    let ran =
-        run::admitted_run(&file, loaded, &wcets, args.duration, &trace_path(&system), args.seed, output)?;
+    let options = RunOptions {
+        duration: args.duration,
+        trace: &trace_path(&system),
+        seed: args.seed,
+        stop: &AtomicBool::new(false),
+        key: None,
+        part_bytes: None,
+    };
+    let ran = run::admitted_run(&file, loaded, &wcets, &options, output)?;
     same_host(&host)?;
 
     output.answer(

@@ -1,6 +1,9 @@
 //! The commands, one file each. Every command returns its exit code, or the error that has one.
 pub(crate) mod admit;
 pub(crate) mod admit_jobs;
+mod admit_table;
+pub(crate) mod audit;
+pub(crate) mod blame;
 pub(crate) mod check;
 pub(crate) mod demo;
 pub(crate) mod doctor;
@@ -13,8 +16,13 @@ pub(crate) mod replay;
 pub(crate) mod run;
 pub(crate) mod simulate;
 pub(crate) mod trace;
+mod trace_export;
+mod trace_metrics;
+mod trace_query;
+mod trace_verify;
 pub(crate) mod trust;
 pub(crate) mod verify_certificate;
+pub(crate) mod what_if;
 mod worst_schedule;
 
 /// A deadline was missed, or the system is not admitted.

@@ -1,19 +1,19 @@
 //! `aegis run`: the whole job on a system file.
-use super::{FAILED, NOT_ADMITTED, plan, profile, replay};
+use super::{FAILED, NOT_ADMITTED, plan, profile, replay, trace_metrics};
 use crate::admission;
 use crate::backends::Backends;
 use crate::cli::RunArgs;
-use crate::execute::{Grounds, RunOptions, execute, record_rejection};
+use crate::execute::{Grounds, RunOptions, execute, record_rejection, record_unplannable};
 use crate::load::{Loaded, load};
 use crate::measure::{Evidence, Wcet};
 use crate::memory::plan_memory;
-use crate::output::{Output, table};
+use crate::output::{Format, Output, table};
 use crate::profiles::{host, same_host};
 use crate::report::Report;
-use crate::{Error, SystemFile, runtime, trace_path};
+use crate::{Error, SourceError, SystemFile, runtime, trace_path};
 use aegis_core::{Nanos, Overheads, TaskSet};
 use aegis_sched::replay::Replay;
-use aegis_trace::{Jobs, Trace};
+use aegis_trace::{Jobs, Trace, TraceError, TraceKey};
 use serde_json::{Value, json};
 use std::fmt::Write;
 use std::path::Path;
@@ -22,14 +22,38 @@ use std::sync::atomic::AtomicBool;
 pub(crate) fn run(args: &RunArgs, output: &Output) -> Result<u8, Error> {
     let file = SystemFile::open(&args.system)?.on(args.device.device);
     let trace = args.trace.clone().unwrap_or_else(|| trace_path(&file.path));
+    let key = args.trace_key.as_deref().map(trace_key).transpose()?;
     let host = host();
     let mut backends = Backends::default();
     let mut loaded = load(&file, &mut backends, args.seed)?;
     let wcets = profile::wcets(&file, &mut backends, Some(&mut loaded), args.seed, output)?;
-    let ran = admitted_run(&file, loaded, &wcets, args.duration, &trace, args.seed, output)?;
+    let options = RunOptions {
+        duration: args.duration,
+        trace: &trace,
+        seed: args.seed,
+        stop: &AtomicBool::new(false),
+        key,
+        part_bytes: args.trace_size.map(|size| size.0),
+    };
+    let ran = admitted_run(&file, loaded, &wcets, &options, output);
+    // A rejected system has metrics too: the reasons for it.
+    if let (Some(metrics), Ok(_) | Err(Error::NotAdmitted { .. })) = (&args.metrics, &ran) {
+        trace_metrics::write(&Trace::open(&trace)?, metrics, Format::Openmetrics)?;
+    }
+    let ran = ran?;
     same_host(&host)?;
     output.answer(String::new, || ran.value());
     Ok(ran.exit_code())
+}
+
+/// The key that signs a trace; every error names the file.
+fn trace_key(path: &Path) -> Result<TraceKey, Error> {
+    TraceKey::open(path).map_err(|error| match error {
+        TraceError::Read { source, .. } => {
+            SourceError::unplaced(path, format!("cannot read the key: {source}")).into()
+        }
+        error => error.into(),
+    })
 }
 
 /// What a run leaves.
@@ -46,9 +70,7 @@ pub(crate) fn admitted_run(
     file: &SystemFile,
     loaded: Vec<Loaded>,
     wcets: &[Wcet],
-    duration: Nanos,
-    trace: &Path,
-    seed: u64,
+    options: &RunOptions<'_>,
     output: &Output,
 ) -> Result<Ran, Error> {
     let set = runtime::task_set(file, wcets)?;
@@ -56,19 +78,25 @@ pub(crate) fn admitted_run(
     if !verdict.admitted() {
         let remedies = aegis_analysis::remedy::remedies(&set, &verdict);
         output.line(admission::of_partition(&set, &verdict, &remedies));
-        record_rejection(file, &loaded, &set, wcets, &verdict, trace, seed)?;
+        record_rejection(file, &loaded, &set, wcets, &verdict, options)?;
         return Err(Error::NotAdmitted { set: Box::new(set), verdict: Box::new(verdict) });
     }
     output.line(admission::of_partition(&set, &verdict, &[]));
-    let memory = plan_memory(file, &loaded)?;
+    let memory = match plan_memory(file, &loaded) {
+        Err(Error::Memory(why)) => {
+            record_unplannable(file, &loaded, (&set, wcets, &verdict), &why, options)?;
+            return Err(Error::Memory(why));
+        }
+        memory => memory?,
+    };
     let names: Vec<String> = loaded.iter().map(|m| m.task.clone()).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     output.line(format!("\nMEMORY\n{}", plan::text(&names, &memory)));
+    let (duration, trace) = (options.duration, options.trace);
     output.line(format!("\nRUN for {duration} under {} (trace: {})", set.policy(), trace.display()));
     let grounds = Grounds { set: &set, wcets, verdict: &verdict, plan: &memory };
-    let options = RunOptions { duration, trace, seed, stop: &AtomicBool::new(false) };
     let bar = output.busy("running");
-    execute(file, loaded, &grounds, &options)?;
+    execute(file, loaded, &grounds, options)?;
     bar.finish_and_clear();
     let recorded = Trace::open(trace)?;
     let report = Report::of(&recorded);

@@ -2,7 +2,7 @@
 use super::admit::OnePartition;
 use super::{NOT_ADMITTED, admit};
 use crate::cli::{ExecutionArg, SimulateArgs};
-use crate::execute::PROGRAM;
+use crate::execute::{PROGRAM, decided};
 use crate::output::{Output, table};
 use crate::{Error, SystemFile};
 use aegis_core::{Nanos, TaskSet};
@@ -57,7 +57,8 @@ pub(crate) fn run(args: &SimulateArgs, output: &Output) -> Result<u8, Error> {
             models: vec![],
             host: "simulation".to_owned(),
         };
-        write_file(path, &header, records)?;
+        let decided = decided(&verdict).into_iter().map(|body| Record { at: Nanos::ZERO, body });
+        write_file(path, &header, decided.chain(records))?;
     }
     let failed = outcomes.iter().any(|o| o.missed + o.refused > 0);
     output.answer(

@@ -1,75 +1,46 @@
-//! `aegis trace`: what a trace says, record by record.
+//! `aegis trace`: what a trace says of itself; opening one, and instants as people write them.
 use crate::cli::{TraceArgs, TraceCommand};
 use crate::output::{Output, table};
 use crate::{Error, SourceError};
 use aegis_core::Nanos;
-use aegis_trace::{Query, Trace, TraceError};
-use serde_json::{Value, json};
+use aegis_trace::{Header, Trace, TraceError, TraceFile};
+use serde_json::json;
 use std::path::Path;
 
 pub(crate) fn run(args: &TraceArgs, output: &Output) -> Result<u8, Error> {
     match &args.command {
         TraceCommand::Info { trace } => info(trace, output),
-        TraceCommand::Query { trace: path, model, job, limit, window } => {
-            let trace = open(path)?;
-            let header = trace.header();
-            let query = Query {
-                task: model.as_deref().map(|name| header.task(name)).transpose()?,
-                job: job.as_deref().map(|name| header.parse_job(name)).transpose()?,
-                from: instant(window.from.as_deref(), &trace, "--from")?,
-                to: instant(window.to.as_deref(), &trace, "--to")?,
-            };
-            let total = trace.query(&query).count();
-            output.answer(
-                || {
-                    let lines = trace.query(&query).take(*limit);
-                    let mut lines: Vec<String> = lines
-                        .map(|e| format!("{}  {}", header.time(e.record.at), header.say(&e.record)))
-                        .collect();
-                    if total > *limit {
-                        lines.push(format!("... {} more; raise --limit to see them", total - limit));
-                    }
-                    if total == 0 {
-                        lines.push("no record matches".to_owned());
-                    }
-                    lines.join("\n")
-                },
-                || {
-                    let records: Vec<Value> = trace
-                        .query(&query)
-                        .take(*limit)
-                        .map(|e| {
-                            json!({
-                                "at_ns": e.record.at.0,
-                                "recorder": e.recorder,
-                                "seq": e.seq,
-                                "text": header.say(&e.record).to_string(),
-                                "body": serde_json::to_value(e.record.body).unwrap_or_default(),
-                            })
-                        })
-                        .collect();
-                    json!({ "schema_version": 1, "matching": total, "records": records })
-                },
-            );
-            Ok(0)
-        }
+        TraceCommand::Verify { trace, key } => super::trace_verify::run(trace, key.as_deref(), output),
+        TraceCommand::Query(args) => super::trace_query::run(args, output),
+        TraceCommand::Export(args) => super::trace_export::run(args, output),
+        TraceCommand::Metrics(args) => super::trace_metrics::run(args, output),
     }
 }
 
 /// Opens a trace; every error names the file.
 pub(crate) fn open(path: &Path) -> Result<Trace, Error> {
-    Trace::open(path).map_err(|error| match error {
+    Trace::open(path).map_err(|error| named(path, error))
+}
+
+/// Opens a trace without reading its records; every error names the file.
+pub(crate) fn open_file(path: &Path) -> Result<TraceFile, Error> {
+    TraceFile::open(path).map_err(|error| named(path, error))
+}
+
+/// The error with the file that it is about.
+pub(crate) fn named(path: &Path, error: TraceError) -> Error {
+    match error {
         TraceError::Read { source, .. } => {
             SourceError::unplaced(path, format!("cannot read the trace: {source}")).into()
         }
         error if error.is_bad_input() => SourceError::unplaced(path, error.to_string()).into(),
         error => error.into(),
-    })
+    }
 }
 
 fn info(path: &Path, output: &Output) -> Result<u8, Error> {
     let trace = open(path)?;
-    let header = trace.header();
+    let (header, recording) = (trace.header(), trace.recording());
     let missing: u64 = trace.gaps().iter().map(aegis_trace::Gap::missing).sum();
     output.answer(
         || {
@@ -85,10 +56,16 @@ fn info(path: &Path, output: &Output) -> Result<u8, Error> {
                 ),
             };
             format!(
-                "{}\n  written by {} on {}\n  clock {}, began {}, seed {:?}\n  policy {}, {} tasks, {} records, {complete}\n{}",
+                "{}\n  written by {} on {}\n  recorder {}, {}, {}\n  clock {}, began {}, seed {:?}\n  policy {}, {} tasks, {} records, {complete}\n{}",
                 path.display(),
                 header.program,
                 header.host,
+                recording.origin.build,
+                match recording.parts {
+                    1 => "1 part".to_owned(),
+                    n => format!("{n} parts"),
+                },
+                if recording.key.is_some() { "signed" } else { "not signed" },
                 header.clock,
                 header.time(Nanos::ZERO),
                 header.seed,
@@ -104,6 +81,12 @@ fn info(path: &Path, output: &Output) -> Result<u8, Error> {
                 "program": header.program,
                 "host": header.host,
                 "clock": header.clock,
+                "clock_resolution_ns": recording.origin.clock.resolution_ns,
+                "recorder_version": recording.origin.build.version,
+                "recorder_profile": recording.origin.build.profile,
+                "recorder_target": recording.origin.build.target,
+                "parts": recording.parts,
+                "signed": recording.key.is_some(),
                 "created_unix_ns": header.created_unix_ns,
                 "seed": header.seed,
                 "policy": header.set.policy().name(),
@@ -119,7 +102,7 @@ fn info(path: &Path, output: &Output) -> Result<u8, Error> {
 }
 
 /// An instant on the trace's clock: a time of day in UTC, or a time since the trace began.
-pub(crate) fn instant(text: Option<&str>, trace: &Trace, option: &str) -> Result<Option<Nanos>, Error> {
+pub(crate) fn instant(text: Option<&str>, header: &Header, option: &str) -> Result<Option<Nanos>, Error> {
     let Some(text) = text else { return Ok(None) };
     let bad = |what: String| Error::Argument(format!("{option}: {what}"));
     if !text.contains(':') {
@@ -136,7 +119,7 @@ pub(crate) fn instant(text: Option<&str>, trace: &Trace, option: &str) -> Result
     }
     const DAY: u64 = 86_400_000_000_000;
     let of_day = Nanos::from_secs(hours * 3600 + minutes * 60) + seconds;
-    let began = trace.header().created_unix_ns % DAY;
+    let began = header.created_unix_ns % DAY;
     // A time of day before the beginning is one of the next day.
     Ok(Some(Nanos((of_day.0 + DAY - began) % DAY)))
 }

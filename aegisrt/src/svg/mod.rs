@@ -1,6 +1,7 @@
 //! Pictures as SVG: text that is escaped, colours for light and dark, a title for those who do not see them.
 //!
 //! Places are whole thousandths of a pixel, computed without floating point: the same on every machine.
+pub(crate) mod blame;
 pub(crate) mod demand;
 pub(crate) mod schedule;
 
@@ -88,7 +89,9 @@ text{font:13px system-ui,sans-serif;fill:var(--ink)}
 .bad{stroke:var(--red);stroke-width:4;fill:none}.bad-text{fill:var(--red)}
 .job{fill:var(--grey)}.analysed{fill:var(--blue)}.blocker{fill:var(--amber)}.late{fill:var(--red)}
 .release,.arrival,.deadline{stroke:var(--ink);fill:none}.arrival{stroke-dasharray:2 2}
-.missed{stroke:var(--red);stroke-width:2;fill:none}";
+.missed{stroke:var(--red);stroke-width:2;fill:none}
+.heat0{fill:var(--faint);opacity:.35}.heat1,.heat2,.heat3,.heat4{fill:var(--amber)}.heat1{opacity:.2}.heat2{opacity:.4}\
+.heat3{opacity:.65}.heat4{opacity:.9}";
 
 impl Drawing {
     /// An empty one; `title` and `about` are read to those who do not see it.

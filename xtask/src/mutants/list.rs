@@ -117,8 +117,20 @@ pub static MUTANTS: &[Mutant] = &[
     mutant(
         "aegis-analysis/src/edf.rs",
         "only the synchronous arrival is looked at",
-        "start(last_rise(i128::from(length) - 1, steps)?",
-        "start(last_rise(first, steps)?",
+        "let latest = last_rise(i128::from(length) - 1, steps)?;",
+        "let latest = last_rise(first, steps)?;",
+    ),
+    mutant(
+        "aegis-analysis/src/load.rs",
+        "a job blocks its own task until its deadline, wherever the job that it delays arrived",
+        ".then(|| self.blocks_before().min(i128::from(self.d) - apart))",
+        ".then(|| self.blocks_before())",
+    ),
+    mutant(
+        "aegis-analysis/src/load.rs",
+        "a job that blocks its own task arrives two periods after the one that it delays",
+        "(i128::from(self.d) - apart)",
+        "(i128::from(self.d) - 2 * apart)",
     ),
     mutant(
         "aegis-analysis/src/edf.rs",

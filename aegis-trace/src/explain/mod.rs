@@ -7,14 +7,24 @@
 //! 2. a job that the policy ranks as more urgent: *behind*, with the rule that ranked it. EDF compares absolute
 //!    deadlines, fixed priority compares priorities; both, and FIFO alone, go by the order of release where that is equal;
 //! 3. a less urgent job that had been chosen before this one was ready: *blocked*;
-//! 4. nobody: *dispatch*. So is the time between the choice of the job and its start by a worker, and between its end
-//!    there and the moment the scheduler was told;
+//! 4. nobody: *dispatch*;
 //! 5. anything else is *unexplained*: records are missing, or the scheduler broke its policy.
+//!
+//! While the job itself holds the partition, the time from its choice to its start by a worker is *dispatch*, what
+//! follows is its execution, and the time from its end there until the scheduler was told is *completion*, less the time
+//! in which a worker brought its model back after a fault: *recovery*. [`parts`] says how an execution is divided.
 //!
 //! Where a worker's record is missing, its segment counts as running from the choice, or until the scheduler was told.
 //! Where records of the scheduler are missing, nothing is said of the time in which they could have told something else.
+mod bound;
+mod parts;
+mod suspects;
+
+pub use bound::{Against, Share};
+pub use suspects::{Root, Suspect};
+
 use crate::jobs::{Moment, Occupation};
-use crate::{Job, Jobs, TraceError};
+use crate::{ClockLimits, Direction, Job, Jobs, TraceError};
 use aegis_core::{Fault, JobId, Nanos, Outcome, Policy, Priority, Why};
 use serde::Serialize;
 use std::ops::Range;
@@ -94,19 +104,52 @@ pub enum CauseKind {
     },
     /// An earlier job of the same task was served first.
     BehindOwn,
-    /// The partition was idle, or on its way into or out of this job.
+    /// The partition was idle, or on its way into this job: from its choice to its start by a worker.
     Dispatch,
+    /// From its end at the worker until the scheduler was told.
+    Completion,
+    /// Its inputs or outputs were copied.
+    Copy {
+        /// The segment.
+        segment: u16,
+        /// Which way.
+        direction: Direction,
+    },
     /// It ran, within the WCET of the segment.
     Ran {
         /// The segment.
         segment: u16,
     },
-    /// It ran beyond the WCET of the segment.
+    /// It ran beyond the WCET of the segment, and the trace says nothing that would explain why.
     RanOver {
         /// The segment.
         segment: u16,
-        /// Its WCET.
+        /// Its WCET, with the overheads that are declared for what is measured with it.
         wcet: Nanos,
+    },
+    /// It was ready to run, and other programs or threads had the processor.
+    Contended {
+        /// The segment.
+        segment: u16,
+    },
+    /// It ran beyond the WCET of the segment while the clock was lower than at the beginning of the trace: as much as
+    /// the lower rate explains.
+    SlowClock {
+        /// The segment.
+        segment: u16,
+        /// The rate at the beginning.
+        from_khz: u32,
+        /// The lowest rate meanwhile.
+        to_khz: u32,
+        /// What the device said kept it low.
+        limits: ClockLimits,
+    },
+    /// Its model was brought back after its fault.
+    Recovery,
+    /// Records were written, at the cost that the trace states for one.
+    Recording {
+        /// Into what that time would have counted otherwise.
+        during: During,
     },
     /// The trace does not say.
     Unexplained,
@@ -122,11 +165,28 @@ impl CauseKind {
             Self::Behind { .. } => "interference",
             Self::BehindOwn => "earlier_jobs",
             Self::Dispatch => "dispatch",
+            Self::Completion => "completion",
+            Self::Copy { .. } => "copy",
             Self::Ran { .. } => "execution",
             Self::RanOver { .. } => "overrun",
+            Self::Contended { .. } => "contention",
+            Self::SlowClock { .. } => "slow_clock",
+            Self::Recovery => "recovery",
+            Self::Recording { .. } => "recording",
             Self::Unexplained => "unexplained",
         }
     }
+}
+
+/// What a thread was doing when it wrote records.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub enum During {
+    /// On the way from the choice to the start.
+    Dispatch,
+    /// The execution.
+    Execution,
+    /// On the way from the end to the scheduler.
+    Completion,
 }
 
 /// What made another job more urgent.
@@ -314,15 +374,13 @@ impl Jobs<'_> {
                 }
                 causes.until(from, CauseKind::Unexplained, None);
                 let to = match ending {
+                    // The trace may end before the scheduler was told.
                     Ending::Unfinished { .. } if Some(segment) == job.segments.last() => {
-                        segment.to().unwrap_or(causes.end)
+                        segment.finished.map_or(causes.end, |told| told.at)
                     }
                     _ => segment.to().unwrap_or(from),
                 };
-                let unstarted = if self.starts_known && segment.to().is_none() { to } else { from };
-                causes.until(segment.started.unwrap_or(unstarted).min(to), CauseKind::Dispatch, None);
-                self.ran(job.id, segment.index, segment.ended.unwrap_or(to).min(to), causes);
-                causes.until(to, CauseKind::Dispatch, None);
+                self.held(job.id, segment, to, causes);
             }
             if let Some(finished) = segment.finished {
                 causes.until(finished.at, CauseKind::Unexplained, None);
@@ -336,16 +394,6 @@ impl Jobs<'_> {
             // It ended, and the trace ends before the scheduler was told.
             (None, Ending::Unfinished { .. }) => self.idle(causes.end, causes),
             _ => {}
-        }
-    }
-
-    fn ran(&self, id: JobId, segment: u16, to: Nanos, causes: &mut Tiling) {
-        let task = self.trace.header().set.get(id.task);
-        if let Some(&wcet) = task.and_then(|task| task.segments.get(usize::from(segment))) {
-            causes.until(causes.at.saturating_add(wcet).min(to), CauseKind::Ran { segment }, None);
-            causes.until(to, CauseKind::RanOver { segment, wcet }, None);
-        } else {
-            causes.until(to, CauseKind::Ran { segment }, None);
         }
     }
 
@@ -426,7 +474,8 @@ impl Jobs<'_> {
 }
 
 /// Causes laid one behind the other: no hole and no overlap by construction.
-struct Tiling {
+#[derive(Debug)]
+pub(crate) struct Tiling {
     at: Nanos,
     end: Nanos,
     causes: Vec<Cause>,
