@@ -30,7 +30,7 @@ impl TraceFile {
     /// name, and those that concern the whole run. The explanation is the same as from the whole trace.
     ///
     /// The whole trace is read where that is not enough: where records are missing, or the job is unknown, was refused, or
-    /// did not end; and where it has copies without a declared overhead, which are compared with what is usual.
+    /// did not end.
     ///
     /// # Errors
     /// [`TraceError`] says what is wrong with a block.
@@ -45,10 +45,7 @@ fn around(file: &TraceFile, job: JobId) -> Result<Option<Trace>, TraceError> {
         return Ok(None);
     }
     let blocks = file.blocks();
-    let copies = blocks.iter().any(|block| block.summary.kinds & 1 << Kind::Copied as u32 != 0);
-    if copies && file.header().set.overheads().copy == Nanos::ZERO {
-        return Ok(None);
-    }
+
     let of_job = |job| Selection { job: Some(job), ..Selection::default() };
     let mut wanted: Vec<bool> = blocks.iter().map(|block| block.summary.may_hold(&of_job(job))).collect();
     let own = file.read_blocks(&wanted)?;

@@ -229,7 +229,14 @@ impl<'t> Jobs<'t> {
                     (_, Outcome::Faulted) => None,
                 };
                 let by_order = by_order.and_then(|index| u16::try_from(index).ok());
-                let index = chosen.take().filter(|(job, _)| *job == id).map(|(_, index)| index).or(by_order);
+                // Of a trace that lost nothing a part may be read: all of a job, or nothing that matters.
+                let lossless = self.trace.totals().is_some_and(|totals| totals.dropped() == 0);
+                let open = || {
+                    let last = self.all.get(&id)?.segments.last()?;
+                    (lossless && last.chosen.is_some() && last.finished.is_none()).then_some(last.index)
+                };
+                let index = chosen.take().filter(|(job, _)| *job == id).map(|(_, index)| index);
+                let index = index.or(by_order).or_else(open);
                 let job = self.job(id);
                 if let Some(index) = index {
                     job.segment(index).finished.get_or_insert(now);

@@ -222,7 +222,8 @@ impl Jobs<'_> {
         let mut begin = released;
         let before = self.occupations.partition_point(|o| o.chosen.at <= released);
         for occupation in self.occupations[..before].iter().rev() {
-            if occupation.to < begin {
+            // What ended by the first release made nobody wait.
+            if occupation.to <= begin {
                 break;
             }
             begin = begin.min(occupation.chosen.at);

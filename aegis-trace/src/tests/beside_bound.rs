@@ -261,10 +261,10 @@ fn suspects_are_sought_since_the_busy_period_began() {
         [(Root::Overrun, Some(lidars[0]), 40, true), (Root::Burst, Some(lidars[1]), 40, true)]
     );
 
-    // After an idle moment nothing is left of it.
+    // Of what ended when it came nothing is left.
     let mut script = Script::default();
     script.release(0, lidars[0], 0).run(lidars[0], [0, 0, 105, 105]);
-    script.release(106, camera, 106).run(camera, [106, 106, 126, 126]);
+    script.release(105, camera, 105).run(camera, [105, 105, 125, 125]);
     assert!(suspects(&script.trace(), camera).iter().all(|s| !s.3));
 }
 

@@ -7,7 +7,7 @@ use crate::writer::{Start, Writer};
 use crate::{
     Balance, ClockPair, Entry, Header, Jobs, Record, Selection, Totals, Trace, TraceError, TraceFile,
 };
-use aegis_core::{Nanos, Overheads, Rng, TaskDraft, TaskId, TaskSet};
+use aegis_core::{Nanos, Rng, TaskId};
 use std::path::{Path, PathBuf};
 
 /// Writes what the recorders offered, in turns and blocks of a few hundred bytes; without its end where it is `cut`.
@@ -88,29 +88,13 @@ fn a_part_holds_every_record_that_is_looked_for() {
     assert!(skipped > read, "{skipped} blocks skipped, {read} read: the index is of no use");
 }
 
-fn declaring_copies(set: &TaskSet) -> TaskSet {
-    let drafts = set.tasks().iter().map(|task| TaskDraft {
-        name: task.name.clone(),
-        segments: task.segments.clone(),
-        arrival: task.arrival.clone(),
-        deadline: Some(task.deadline),
-        jitter: task.jitter,
-        priority: Some(task.priority),
-    });
-    TaskSet::new(set.policy(), Overheads { copy: Nanos(3), ..set.overheads() }, drafts.collect()).unwrap()
-}
-
 /// The explanation from what bears on a job is the one from the whole trace.
 #[test]
 fn what_is_around_a_job_explains_it() {
     let (_folder, path) = scratch();
     let (mut fewer, mut jobs_seen) = (0, 0);
     for seed in 0..60 {
-        let mut truth = simulate(seed);
-        // Copies that nobody declared are compared with what is usual, which takes the whole trace.
-        if seed % 4 > 0 {
-            truth.header.set = declaring_copies(&truth.header.set);
-        }
+        let truth = simulate(seed);
         write(&path, &truth.header, &[truth.scheduler.clone(), truth.worker.clone()], false);
         let whole = Trace::open(&path).unwrap();
         let file = TraceFile::open(&path).unwrap();
