@@ -14,7 +14,7 @@ use std::time::Instant;
 
 const TASKS: u32 = 20;
 /// Bytes that a record takes in the file, about.
-const BYTES_PER_RECORD: u64 = 18;
+const BYTES_PER_RECORD: u64 = 14;
 
 fn header(tasks: u32) -> Header {
     let drafts = (0..tasks).map(|i| TaskDraft {
