@@ -55,7 +55,7 @@ pub const RECORD_COLUMNS: [Column; 10] = [
 ];
 
 /// The columns of [`job_row`]. The last ones, from `late_release_ns` on, sum to `age_ns`.
-pub const JOB_COLUMNS: [Column; 22] = [
+pub const JOB_COLUMNS: [Column; OWN + CAUSES.len() + 1] = [
     text("job"),
     text("model"),
     numbers("number"),
@@ -75,14 +75,38 @@ pub const JOB_COLUMNS: [Column; 22] = [
     numbers("interference_ns"),
     numbers("earlier_jobs_ns"),
     numbers("dispatch_ns"),
+    numbers("completion_ns"),
+    numbers("copy_ns"),
     numbers("execution_ns"),
     numbers("overrun_ns"),
+    numbers("contention_ns"),
+    numbers("slow_clock_ns"),
+    numbers("recovery_ns"),
+    numbers("recording_ns"),
+    numbers("unexplained_ns"),
     numbers("other_causes_ns"),
 ];
 
+/// Columns of a job before those of its causes.
+const OWN: usize = 14;
+
 /// The causes with a column of their own, in the order of the columns; the others are summed in `other_causes_ns`.
-const CAUSES: [&str; 7] =
-    ["late_release", "blocking", "interference", "earlier_jobs", "dispatch", "execution", "overrun"];
+const CAUSES: [&str; 14] = [
+    "late_release",
+    "blocking",
+    "interference",
+    "earlier_jobs",
+    "dispatch",
+    "completion",
+    "copy",
+    "execution",
+    "overrun",
+    "contention",
+    "slow_clock",
+    "recovery",
+    "recording",
+    "unexplained",
+];
 
 /// A record as a row. `body` is the whole record as JSON: nothing is lost.
 #[must_use]
@@ -108,10 +132,7 @@ pub fn record_row(header: &Header, entry: &Entry) -> [Cell; RECORD_COLUMNS.len()
 pub fn job_row(header: &Header, line: &JobLine) -> [Cell; JOB_COLUMNS.len()] {
     let told = line.explanation.as_ref();
     let time = |time: Option<Nanos>| number(time.map(|time| time.0));
-    let caused = CAUSES.map(|name| line.caused(name).0);
-    let other = line.age().map(|age| age.0.saturating_sub(caused.iter().sum()));
-    let caused = |i: usize| number(told.map(|_| caused[i]));
-    [
+    let own: [Cell; OWN] = [
         Cell::Text(header.job_name(line.id).to_string()),
         Cell::Text(header.task_name(line.id.task).to_string()),
         Cell::Number(line.id.seq),
@@ -126,15 +147,15 @@ pub fn job_row(header: &Header, line: &JobLine) -> [Cell; JOB_COLUMNS.len()] {
         time(line.late()),
         time(line.queued()),
         time(line.executed()),
-        caused(0),
-        caused(1),
-        caused(2),
-        caused(3),
-        caused(4),
-        caused(5),
-        caused(6),
-        number(other),
-    ]
+    ];
+    let caused = CAUSES.map(|name| line.caused(name).0);
+    let other = line.age().map(|age| age.0.saturating_sub(caused.iter().sum()));
+    let mut row = [const { Cell::Nothing }; JOB_COLUMNS.len()];
+    let cells = own.into_iter().chain(caused.map(|ns| number(told.map(|_| ns)))).chain([number(other)]);
+    for (place, cell) in row.iter_mut().zip(cells) {
+        *place = cell;
+    }
+    row
 }
 
 fn number(number: Option<u64>) -> Cell {
@@ -157,4 +178,16 @@ pub(crate) const fn action(body: &Body) -> Option<&'static str> {
         Action::Continue => "continue",
         Action::Idle => "idle",
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{CAUSES, JOB_COLUMNS, OWN};
+
+    #[test]
+    fn columns_of_causes_are_named_after_them() {
+        for (column, cause) in JOB_COLUMNS[OWN..].iter().zip(CAUSES) {
+            assert_eq!(column.name, format!("{cause}_ns"));
+        }
+    }
 }

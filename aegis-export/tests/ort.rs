@@ -177,7 +177,7 @@ fn nodes_in_nodes_and_beside_each_other() {
         json!({ "cat": "Session", "name": "model_run", "ts": 0, "dur": 99, "tid": 7 }),
         node("Loop_kernel_time", 10, 50, 7),
         node("body_kernel_time", 10, 20, 7),
-        node("body_kernel_time", 31, 60, 7),
+        node("body_kernel_time", 30, 61, 7),
         node("aside", 20, 30, 8),
         node("aside", 40, 30, 8),
     ]);
@@ -189,16 +189,19 @@ fn nodes_in_nodes_and_beside_each_other() {
     let mut out = Vec::new();
     chrome(&trace, &operators, &mut out).unwrap();
     let export: Value = serde_json::from_slice(&out).unwrap();
-    let drawn: Vec<String> = export["traceEvents"]
+    let drawn: Vec<(&str, f64)> = export["traceEvents"]
         .as_array()
         .unwrap()
         .iter()
         .skip_while(|e| e["ph"] != "B" || e["cat"] != "operator")
         .filter(|e| ["B", "E"].contains(&e["ph"].as_str().unwrap()))
-        .map(|e| format!("{}{}{}", e["ph"].as_str().unwrap(), e["name"].as_str().unwrap_or(""), e["ts"]))
+        .map(|e| (e["ph"].as_str().unwrap(), e["ts"].as_f64().unwrap()))
         .collect();
     assert_eq!(drawn.len(), 2 * 5 + 1, "{drawn:?}");
-    let shape: String = drawn.iter().map(|mark| mark.chars().next().unwrap()).collect();
+    let shape: String = drawn.iter().map(|(phase, _)| *phase).collect();
     // Loop with two bodies inside, the segment's end, then one after the other on the other thread, cut off.
     assert_eq!(shape, "BBEBEEEBBEE", "{drawn:?}");
+    for thread in [&drawn[..7], &drawn[7..]] {
+        assert!(thread.is_sorted_by_key(|(_, at)| *at), "{drawn:?}");
+    }
 }

@@ -20,11 +20,11 @@ fn jobs_as_a_table() {
     let rows: Vec<&str> = table.lines().skip(1).collect();
     // …, arrival, release, deadline, started, until, response, age, late, queued, executed, then the causes.
     let expected = [
-        "camera#0,camera,0,met,100,103,200,104,149,49,49,0,4,40,3,0,0,0,6,40,0,0",
-        "camera#1,camera,1,faulted,200,200,300,201,280,80,80,0,1,74,0,0,0,0,6,40,34,0",
-        "camera#2,camera,2,unfinished,350,350,450,351,400,,50,0,1,49,0,0,0,0,1,20,29,0",
-        "\"lidar, \"\"front\"\"#0\",\"lidar, \"\"front\"\"\",0,missed,200,200,300,281,326,126,126,26,81,40,0,0,80,0,6,40,0,0",
-        "\"lidar, \"\"front\"\"#1\",\"lidar, \"\"front\"\"\",1,refused,330,,430,,330,,0,0,,,0,0,0,0,0,0,0,0",
+        "camera#0,camera,0,met,100,103,200,104,149,49,49,0,4,40,3,0,0,0,2,4,0,40,0,0,0,0,0,0,0",
+        "camera#1,camera,1,faulted,200,200,300,201,280,80,80,0,1,74,0,0,0,0,2,4,0,40,34,0,0,0,0,0,0",
+        "camera#2,camera,2,unfinished,350,350,450,351,400,,50,0,1,49,0,0,0,0,1,0,0,20,29,0,0,0,0,0,0",
+        "\"lidar, \"\"front\"\"#0\",\"lidar, \"\"front\"\"\",0,missed,200,200,300,281,326,126,126,26,81,40,0,0,80,0,2,4,0,40,0,0,0,0,0,0,0",
+        "\"lidar, \"\"front\"\"#1\",\"lidar, \"\"front\"\"\",1,refused,330,,430,,330,,0,0,,,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0",
     ];
     assert_eq!(rows, expected);
 }

@@ -118,7 +118,9 @@ mod tests {
 
         // Later by one nanosecond, everywhere behind the middle: nothing else was decided.
         let (mut later, middle) = (steps.clone(), steps.len() / 2);
-        later[middle..].iter_mut().for_each(|step| step.at = step.at + Nanos(1));
+        for step in &mut later[middle..] {
+            step.at += Nanos(1);
+        }
         let parted = divergence(run(&steps), run(&later));
         assert_eq!((parted.alike, parted.decided), (middle, None));
         let at = parted.anything.unwrap();

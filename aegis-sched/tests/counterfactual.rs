@@ -62,7 +62,7 @@ fn ran(seed: u64, policy: Policy, queues: &[u32]) -> (TaskSet, Vec<RecordedStep>
     let mut world = Same { set: &set, next: vec![Nanos(7); n], left: vec![60; n], seed };
     let mut steps = Vec::new();
     simulate(&set, queues, &mut world, |at, event, decision| {
-        steps.push(RecordedStep { at, event, decision })
+        steps.push(RecordedStep { at, event, decision });
     });
     (set, steps)
 }

@@ -96,7 +96,7 @@ fn record(c: &mut Criterion) {
         let rare = |seq| Body::Admitted { task: TaskId(1), wcrt: Nanos(seq), deadline: Nanos(seq) };
         b.iter_custom(|n| {
             batches(n, aegis_trace::most_slots(), |recorder, seq| {
-                recorder.record(Nanos(seq), black_box(rare(seq)))
+                recorder.record(Nanos(seq), black_box(rare(seq)));
             })
         });
     });
@@ -107,7 +107,7 @@ fn record(c: &mut Criterion) {
         assert!(recorder.dropped() == recorder.offered() - 1, "only the first one fits");
     });
     group.bench_function("nothing: what the loop and the body cost", |b| {
-        b.iter(|| black_box(body(black_box(0))))
+        b.iter(|| black_box(body(black_box(0))));
     });
     group.bench_function("record, disabled", |b| {
         let mut recorder = black_box(Recorder::disabled());

@@ -1,11 +1,16 @@
 //! Writes traces to try things on: `make_trace FILE MEGABYTES` one of about that size, of 20 tasks that run as a scheduler
-//! would have them; `make_trace --corpus FOLDER` the small ones that fuzzing starts from.
+//! would have them; `make_trace --find FILE JOB` times what it takes to answer for one job of it, from opening the file on;
+//! `make_trace --corpus FOLDER` writes the small ones that fuzzing starts from.
 use aegis_core::{
     Action, Decision, Event, JobId, Nanos, Outcome, Overheads, Policy, Rng, TaskDraft, TaskId, TaskSet, Why,
 };
-use aegis_trace::{Body, Collector, Header, Options, Record, recorder, write_all, write_file};
+use aegis_trace::{
+    Body, Collector, Header, Jobs, Options, Query, Record, Selection, TraceFile, recorder, write_all,
+    write_file,
+};
 use std::error::Error;
 use std::path::Path;
+use std::time::Instant;
 
 const TASKS: u32 = 20;
 /// Bytes that a record takes in the file, about.
@@ -97,10 +102,32 @@ fn corpus(folder: &Path) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
+/// How long it takes to list the records of a job, and to explain it.
+fn find(path: &Path, job: &str) -> Result<(), Box<dyn Error>> {
+    let begun = Instant::now();
+    let file = TraceFile::open(path)?;
+    let id = file.header().parse_job(job)?;
+    let opened = begun.elapsed();
+    let selection = Selection { job: Some(id), ..Selection::default() };
+    let part = file.read(&selection)?;
+    let found = part.query(&Query { job: Some(id), ..Query::default() }).count();
+    let listed = begun.elapsed();
+    let blocks = file.blocks_for(&selection).count();
+    println!("{} bytes, {} blocks of records", std::fs::metadata(path)?.len(), file.blocks().len());
+    println!("opened after {opened:.1?}; {found} records of {job} in {blocks} blocks after {listed:.1?}");
+    let begun = Instant::now();
+    let around = TraceFile::open(path)?.around(id)?;
+    let explained = Jobs::of(&around).explain(id)?;
+    println!("explained after {:.1?} from {} records", begun.elapsed(), around.entries().len());
+    println!("{}", around.header().narrate(&explained));
+    Ok(())
+}
+
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match arguments.as_slice() {
         [option, folder] if option == "--corpus" => corpus(Path::new(folder)),
+        [option, file, job] if option == "--find" => find(Path::new(file), job),
         [file, megabytes] => {
             let records = records(TASKS)
                 .take(usize::try_from(megabytes.parse::<u64>()? * 1_000_000 / BYTES_PER_RECORD)?);
@@ -108,6 +135,9 @@ fn main() -> Result<(), Box<dyn Error>> {
             println!("{} records, {} bytes", totals.written(), std::fs::metadata(file)?.len());
             Ok(())
         }
-        _ => Err("usage: make_trace FILE MEGABYTES, or make_trace --corpus FOLDER".into()),
+        _ => {
+            Err("usage: make_trace FILE MEGABYTES, make_trace --find FILE JOB, or make_trace --corpus FOLDER"
+                .into())
+        }
     }
 }

@@ -45,6 +45,7 @@ fn around(file: &TraceFile, job: JobId) -> Result<Option<Trace>, TraceError> {
         return Ok(None);
     }
     let blocks = file.blocks();
+
     let of_job = |job| Selection { job: Some(job), ..Selection::default() };
     let mut wanted: Vec<bool> = blocks.iter().map(|block| block.summary.may_hold(&of_job(job))).collect();
     let own = file.read_blocks(&wanted)?;

@@ -2,7 +2,7 @@
 //! that counts what one thread takes.
 #[path = "common/hostile.rs"]
 mod hostile;
-#[allow(dead_code, reason = "of what the fuzzer does, only the mending of hashes is needed here")]
+#[allow(dead_code, reason = "the fuzzer's own function is for `tests/hostile.rs`")]
 #[path = "../../fuzz/src/trace.rs"]
 mod trace;
 

@@ -14,7 +14,9 @@ use hostile::{corpus, mutated};
 fn hostile_files_are_an_answer() {
     let n: u64 = std::env::var("AEGIS_HOSTILE").map_or(100_000, |n| n.parse().expect("a number"));
     let corpus = corpus();
-    corpus.iter().for_each(|bytes| trace::read(bytes));
+    for bytes in &corpus {
+        trace::read(bytes);
+    }
     let seed = std::env::var("AEGIS_SEED").map_or(21, |n| n.parse().expect("a number"));
     let mut rng = Rng::new(seed);
     println!("seed {seed}");

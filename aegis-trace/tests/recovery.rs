@@ -78,10 +78,16 @@ fn killed(rng: &mut Rng, path: &Path, part_bytes: u64) {
         .stdout(Stdio::null())
         .spawn()
         .unwrap();
-    while !path.exists() {
+    // A moment is a size and a little more: on a busy machine a time would often come before the first block.
+    let size = || -> u64 {
+        let of = |part| std::fs::metadata(part_path(path, part)).ok().map(|about| about.len());
+        (1..10_000).map_while(of).sum()
+    };
+    let until = rng.between(0, 150_000);
+    while size() < until || !path.exists() {
         std::thread::sleep(Duration::from_micros(200));
     }
-    std::thread::sleep(Duration::from_micros(rng.between(0, 300_000)));
+    std::thread::sleep(Duration::from_micros(rng.between(0, 20_000)));
     child.kill().unwrap();
     child.wait().unwrap();
 }

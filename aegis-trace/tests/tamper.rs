@@ -152,7 +152,9 @@ fn mutated(rng: &mut Rng, bytes: &[u8], other: &[u8]) -> Vec<u8> {
         0 => out[at] ^= 1 << rng.between(0, 7),
         1 => drop(out.drain(at..until)),
         2 => {
-            drop(out.splice(at..at, (0..until - at).map(|_| rng.bits().to_le_bytes()[0]).collect::<Vec<_>>()))
+            drop(
+                out.splice(at..at, (0..until - at).map(|_| rng.bits().to_le_bytes()[0]).collect::<Vec<_>>()),
+            );
         }
         3 => out[at..until].iter_mut().for_each(|byte| *byte = rng.bits().to_le_bytes()[0]),
         4 => out.truncate(at),

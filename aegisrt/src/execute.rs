@@ -65,7 +65,7 @@ pub struct Grounds<'a> {
 }
 
 struct Contexts {
-    models: Vec<ExecutionContext>,
+    of_tasks: Vec<ExecutionContext>,
     charged: Vec<Nanos>,
     contention: Contention,
     /// Models are brought back only where admission charges for it: so long, so often.
@@ -78,7 +78,7 @@ impl Executor for Contexts {
     /// model that lies on a device is executed once on this thread, on the inputs that it has.
     fn prime(&mut self, failed: &mut dyn FnMut(TaskId, Fault)) {
         self.contention = Contention::of_this_thread();
-        for (index, context) in self.models.iter_mut().enumerate() {
+        for (index, context) in self.of_tasks.iter_mut().enumerate() {
             if context.facts().place == Place::Device
                 && let Err(error) = context.run_job()
             {
@@ -92,7 +92,7 @@ impl Executor for Contexts {
     }
 
     fn execute(&mut self, job: JobId, _segment: u16) -> Result<(), Fault> {
-        self.models[job.task.index()].run_job().map_err(|error| error.fault())
+        self.of_tasks[job.task.index()].run_job().map_err(|error| error.fault())
     }
 
     fn judge(&mut self, job: JobId, used: Nanos) -> Result<(), Fault> {
@@ -107,12 +107,12 @@ impl Executor for Contexts {
     fn may_recover(&self, job: JobId, now: Nanos) -> bool {
         self.recovery.length > Nanos::ZERO
             && self.recovered.is_none_or(|last| now.saturating_sub(last) >= self.recovery.gap)
-            && self.models[job.task.index()].can_reopen()
+            && self.of_tasks[job.task.index()].can_reopen()
     }
 
     fn recover(&mut self, job: JobId, now: Nanos) -> Result<(), Fault> {
         self.recovered = Some(now);
-        self.models[job.task.index()].reopen().map_err(|error| error.fault())
+        self.of_tasks[job.task.index()].reopen().map_err(|error| error.fault())
     }
 
     fn noticed(&mut self, job: JobId, segment: u16, record: &mut dyn FnMut(Body)) {
@@ -120,7 +120,7 @@ impl Executor for Contexts {
             record(Body::Contended { job, segment, waited });
         }
         // A model of several segments has the copies of its last one here.
-        let Some(copies) = self.models[job.task.index()].copies() else { return };
+        let Some(copies) = self.of_tasks[job.task.index()].copies() else { return };
         for (direction, took) in [(Direction::In, copies.inputs), (Direction::Out, copies.outputs)] {
             if took > Nanos::ZERO {
                 record(Body::Copied { job, segment, direction, took });
@@ -160,7 +160,7 @@ pub fn execute(
         first.record(clock.now(), body);
     }
     let contexts = Contexts {
-        models: loaded.into_iter().map(|m| m.context).collect(),
+        of_tasks: loaded.into_iter().map(|m| m.context).collect(),
         charged: grounds.wcets.iter().map(|w| w.charged).collect(),
         contention: Contention::default(),
         recovery: grounds.set.overheads().recovery,

@@ -30,10 +30,7 @@ pub fn run(root: &Path, arguments: &[&str]) -> Findings {
 
 /// The hash that the example prints when it is built in this profile.
 fn hashed(root: &Path, profile: &[&str], decisions: u64) -> Result<String, String> {
-    let shown = format!(
-        "cargo run {}-p aegis-sched --example decisions -- {decisions}",
-        profile.iter().map(|word| format!("{word} ")).collect::<String>()
-    );
+    let shown = format!("cargo run {} -p aegis-sched --example decisions -- {decisions}", profile.join(" "));
     println!("{shown}");
     let output = Command::new("cargo")
         .args(["run", "--quiet", "-p", "aegis-sched", "--example", "decisions"])

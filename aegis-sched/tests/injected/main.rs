@@ -29,7 +29,9 @@ fn trace_of(header: &Header, records: &[Vec<Record>; 3], ring: Option<usize>) ->
         // Steps take one slot each.
         let capacity = ring.filter(|_| i == 0).unwrap_or_else(|| ring_slots(0, records.len() as u64));
         let (mut recorder, tap) = recorder(capacity);
-        records.iter().for_each(|record| recorder.record(record.at, record.body));
+        for record in records {
+            recorder.record(record.at, record.body);
+        }
         taps.push(tap);
     }
     Collector::create(&path, header, taps, &Options::default()).unwrap().finish().unwrap();

@@ -117,8 +117,6 @@ fn as_the_page_draws_it() {
     };
     balance(&mut file, 3, 2, 0);
     let index_at = length - file.0.len() as u64;
-    let before = hash;
-    let mut hash = before;
     let mut block = file.block(4, 3, &mut hash);
     assert_eq!((block.u64(), block.u32()), (0, 1));
     assert_eq!((block.u64(), block.u32()), (records_at, u32::try_from(records.len()).unwrap()));

@@ -422,7 +422,7 @@ fn missing_records_never_make_it_say_something_wrong() {
                     Tick::Unexplained => silent += 1,
                     told if told == truth => right += 1,
                     told if runs(told) && (runs(truth) || out(truth) || truth == Tick::Dispatch) => {
-                        right += 1
+                        right += 1;
                     }
                     told if out(told) && out(truth) => right += 1,
                     told => panic!("seed {seed}, at {now}: told {told:?}, truth {truth:?}, {e:?}"),

@@ -84,7 +84,8 @@ fn records(
             Format::Arrow => crate::export::records_arrow(sink, header, shown.iter().copied()),
             _ => records_csv(sink, header, shown.iter().copied()),
         })?;
-        return cut_off(found.len(), shown.len(), output);
+        cut_off(found.len(), shown.len(), output);
+        return Ok(0);
     }
     let line = |e: &&Entry| format!("{}  {}", header.time(e.record.at), header.say(&e.record));
     output.answer(
@@ -114,7 +115,8 @@ fn jobs(
             Format::Arrow => crate::export::jobs_arrow(sink, header, lines),
             _ => jobs_csv(sink, header, lines),
         })?;
-        return cut_off(found.len(), shown.len(), output);
+        cut_off(found.len(), shown.len(), output);
+        return Ok(0);
     }
     output.answer(
         || lines("job", shown.iter().map(|line| sentence(header, line)).collect(), found.len()),
@@ -149,11 +151,10 @@ fn lines(what: &str, mut lines: Vec<String>, matching: usize) -> String {
 }
 
 /// Says beside a table that it is not whole.
-fn cut_off(matching: usize, shown: usize, output: &Output) -> Result<u8, Error> {
+fn cut_off(matching: usize, shown: usize, output: &Output) {
     if matching > shown {
         output.note(format!("{} more match; raise --limit to see them", matching - shown));
     }
-    Ok(0)
 }
 
 fn sentence(header: &Header, line: &JobLine) -> String {
