@@ -238,6 +238,32 @@ fn simulate_explain_replay_and_trace() {
         assert!(value["compared"].as_u64() >= Some(3 * jobs), "{value}");
         assert_eq!(value["differences"], 0);
 
+        // Under its own policy it is the same run, to the hash.
+        let same = folder.aegis(&format!("--format json replay t --policy {policy}"));
+        assert_eq!(same.code, answer.code, "{same:?}");
+        let same = same.json();
+        assert_eq!(same["decisions_blake3"], value["decisions_blake3"]);
+        assert!(list(&same, "tasks").iter().all(|task| task["recorded"] == task["other"]), "{same}");
+        let itself = folder.json("replay t --against t", 0);
+        assert_eq!(
+            (itself["alike"].clone(), itself["first_difference"].is_null()),
+            (value["compared"].clone(), true)
+        );
+        std::fs::copy(folder.path("t"), folder.path(policy)).unwrap();
+
+        let audited = folder.json("audit t", 0);
+        assert_eq!(
+            (audited["jobs"].as_u64(), audited["flawed"].as_u64()),
+            (Some(jobs), Some(0)),
+            "{audited}"
+        );
+        let blamed = folder.json("blame t --svg blame.svg", 0);
+        for row in list(&blamed, "tasks") {
+            let sum = i128::from(row["response_ns_sum"].as_i64().unwrap());
+            assert_eq!(total(list(row, "costs"), "ns"), sum, "{row}");
+        }
+        assert!(std::fs::read_to_string(folder.path("blame.svg")).unwrap().starts_with("<svg "));
+
         let info = folder.json("trace info t", 0);
         assert_eq!(info["tasks"], serde_json::json!(["A", "B", "C"]));
         assert_eq!((info["complete"].as_bool(), info["missing"].as_u64()), (Some(true), Some(0)));
@@ -251,6 +277,31 @@ fn simulate_explain_replay_and_trace() {
         let none = folder.json("trace query t --from 100s", 0);
         assert_eq!(none["matching"], 0);
     }
+}
+
+/// Two policies part at a choice, and both states are shown; a job that a trace does not have cannot be audited.
+#[test]
+fn two_traces_part_and_a_chain_is_shown() {
+    let folder = Folder::with("mvp.json", std::fs::read(examples().join("mvp.json")).unwrap());
+    for policy in ["np-edf", "fifo"] {
+        folder.aegis(&format!(
+            "simulate --tasks mvp.json --offset A=1ms --offset B=1ms --policy {policy} --trace {policy}"
+        ));
+    }
+    let parted = folder.json("replay np-edf --against fifo", 1);
+    let at = &parted["first_other_decision"];
+    assert!(at["first"]["decision"] != at["second"]["decision"], "{parted}");
+    assert!(!list(&at["first"], "ready").is_empty(), "{parted}");
+    let people = folder.aegis("replay np-edf --against fifo");
+    assert!(people.code == 1 && people.stdout.contains("waiting: "), "{people:?}");
+    let chain = folder.aegis("audit np-edf --job A#0");
+    for link in ["admitted", "released", "chosen", "told", "retired", "every chain of decisions is whole"] {
+        assert!(chain.code == 0 && chain.stdout.contains(link), "{link}: {chain:?}");
+    }
+    let unknown = folder.aegis("audit np-edf --job A#999999");
+    assert!(unknown.code == 2 && unknown.stderr.contains("says nothing of A#999999"), "{unknown:?}");
+    let people = folder.aegis("replay np-edf --policy fifo");
+    assert!(people.stdout.contains("this assumes that"), "{people:?}");
 }
 
 #[test]

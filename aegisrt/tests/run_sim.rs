@@ -62,6 +62,8 @@ fn a_run_can_be_explained_and_replayed() {
     let replayed = folder.json(&format!("replay {trace}"), 0);
     assert!(replayed["compared"].as_u64() >= Some(3 * jobs.len() as u64), "{replayed}");
     assert_eq!((replayed["differences"].as_u64(), replayed["complete"].as_bool()), (Some(0), Some(true)));
+    let audited = folder.json(&format!("audit {trace}"), 0);
+    assert_eq!(audited["jobs"].as_u64(), Some(jobs.len() as u64), "{audited}");
 
     let of_lidar = folder.json(&format!("trace query {trace} --model lidar --limit 5000"), 0);
     let all = folder.json(&format!("trace query {trace} --limit 5000"), 0);
@@ -135,6 +137,22 @@ fn a_panic_in_a_backend_ends_at_its_task() {
     );
     assert_eq!((count(&ran, "lidar", "met"), count(&ran, "lidar", "faulted")), (10, 0), "{ran}");
     assert_eq!(folder.json("replay system.aegis-trace", 0)["differences"], 0);
+}
+
+/// Where admission charges for recoveries, a model is brought back and goes on; the explanation says what that took.
+#[test]
+fn a_declared_recovery_brings_a_model_back() {
+    let tasks = [task("camera", "faults = { panic_every = 4 }", WCET), task("lidar", "", WCET)].concat();
+    let overhead = "[overhead]\nrecovery = { length = \"5 ms\", gap = \"150 ms\" }\n\n";
+    let folder = Folder::with("system.toml", format!("{overhead}{tasks}"));
+    let ran = folder.json("run system.toml --duration 1s", 1);
+    assert!(count(&ran, "camera", "met") >= 7 && count(&ran, "camera", "faulted") >= 1, "{ran}");
+    let told = folder.aegis("trace query system.aegis-trace").stdout;
+    assert!(told.contains("is brought back after the fault of camera#3"), "{told}");
+    assert!(told.contains("camera is usable again"), "{told}");
+    let explained = folder.json("explain system.aegis-trace camera#3", 0);
+    assert!(explained.to_string().contains("\"recovery\""), "{explained}");
+    assert_eq!(folder.json("audit system.aegis-trace", 0)["flawed"], 0);
 }
 
 #[test]
