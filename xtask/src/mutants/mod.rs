@@ -27,7 +27,14 @@ struct Mutant {
 }
 
 /// The crates that the scratch copy holds: those with mutants and what they need.
-const CRATES: &[&str] = &["aegis-core", "aegis-certificate", "aegis-analysis", "aegis-trace", "aegis-sched"];
+const CRATES: &[&str] = &[
+    "aegis-core",
+    "aegis-certificate",
+    "aegis-analysis",
+    "aegis-trace",
+    "aegis-trace-verify",
+    "aegis-sched",
+];
 
 /// What CI tries of the list on each commit: with the one build a minute or two, of which a mutant takes seconds. All have
 /// had their turn within a tenth as many commits as there are mutants.
@@ -234,6 +241,17 @@ fn copy_folder(
     seeded: &BTreeMap<&str, String>,
 ) -> std::io::Result<()> {
     fs::create_dir_all(scratch.join(folder))?;
+    for entry in fs::read_dir(scratch.join(folder))? {
+        let entry = entry?;
+        // What is no longer there.
+        if !root.join(folder).join(entry.file_name()).exists() {
+            if entry.file_type()?.is_dir() {
+                fs::remove_dir_all(entry.path())?;
+            } else {
+                fs::remove_file(entry.path())?;
+            }
+        }
+    }
     for entry in fs::read_dir(root.join(folder))? {
         let entry = entry?;
         let path = folder.join(entry.file_name());
@@ -413,6 +431,19 @@ mod tests {
         }
         assert!(tried.iter().all(|tried| *tried));
         assert_eq!(sample(1000, 7).len(), MUTANTS.len());
+    }
+
+    /// The copy is a workspace of its own: what its crates use of ours is in it.
+    #[test]
+    fn the_copy_is_complete() {
+        for name in CRATES {
+            let manifest = crate::root().join(name).join("Cargo.toml");
+            let text = std::fs::read_to_string(manifest).unwrap();
+            let ours = text.lines().filter_map(|line| line.split(['.', ' ', '=']).next());
+            for used in ours.filter(|line| line.starts_with("aegis-")) {
+                assert!(CRATES.contains(&used), "{name} uses {used}");
+            }
+        }
     }
 
     /// Each has tests that could notice it, and those are there.
