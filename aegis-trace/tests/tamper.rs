@@ -56,6 +56,12 @@ fn key(folder: &Path) -> TraceKey {
     TraceKey::open(&path).unwrap()
 }
 
+/// Bytes of all parts.
+fn size(path: &Path) -> u64 {
+    let of = |part| std::fs::metadata(aegis_trace::part_path(path, part)).ok().map(|about| about.len());
+    (1..1000).map_while(of).sum()
+}
+
 /// A recording with drops, several blocks, an index, and its end; signed or not.
 fn recorded(path: &Path, seed: u64, n: u64, options: &Options) {
     let (mut first, first_tap) = recorder(64);
@@ -66,7 +72,14 @@ fn recorded(path: &Path, seed: u64, n: u64, options: &Options) {
         first.record(at, body);
         second.record(at, body);
         if i % 40 == 39 {
-            std::thread::sleep(std::time::Duration::from_millis(60));
+            // However busy the machine is: the drain thread writes the block before more is recorded.
+            let before = size(path);
+            for _ in 0..20_000 {
+                if size(path) > before {
+                    break;
+                }
+                std::thread::sleep(std::time::Duration::from_millis(1));
+            }
         }
     }
     drop((first, second));

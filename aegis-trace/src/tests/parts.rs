@@ -8,6 +8,12 @@ fn one_task() -> Header {
     header(Policy::Fifo, 1, &[TaskOf("camera", &[25], 77, 0)])
 }
 
+/// Bytes of all parts.
+fn size(path: &Path) -> u64 {
+    let of = |part| std::fs::metadata(part_path(path, part)).ok().map(|about| about.len());
+    (1..1000).map_while(of).sum()
+}
+
 /// Records `n` records in parts of about that many bytes; how many parts there are.
 fn in_parts(path: &Path, n: u64, part_bytes: u64) -> u32 {
     let (mut recorder, tap) = recorder(1 << 12);
@@ -16,8 +22,14 @@ fn in_parts(path: &Path, n: u64, part_bytes: u64) -> u32 {
     for (i, record) in some_records(n).into_iter().enumerate() {
         recorder.record(record.at, record.body);
         if i % 500 == 499 {
-            // Longer than records wait for their block.
-            std::thread::sleep(std::time::Duration::from_millis(70));
+            // However busy the machine is: the drain thread writes the block before more is recorded.
+            let before = size(path);
+            for _ in 0..20_000 {
+                if size(path) > before {
+                    break;
+                }
+                std::thread::sleep(std::time::Duration::from_millis(1));
+            }
         }
     }
     drop(recorder);
